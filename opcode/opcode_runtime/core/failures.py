@@ -1,0 +1,115 @@
+"""What a failed attempt leads to: another attempt, a handler, or the step's end.
+
+Delay before retry k (0-based): none 0; constant d; linear d(k+1); exponential d 2^k; capped by `max_delay`; then spread
+by `jitter`: the delay is shortened by at most that fraction.
+"""
+
+from __future__ import annotations
+
+from opcode_runtime.core.plan import Plan, RetryPlan
+from opcode_runtime.model import events as ev
+from opcode_runtime.model.durations import format_duration
+from opcode_runtime.model.errors import ErrorCode, ErrorInfo
+from opcode_runtime.model.ids import jitter_fraction
+from opcode_runtime.model.state import StepState, StepStatus, WorkflowState
+
+_DOUBLINGS_MAX = 62
+"""Beyond this an exponential delay is longer than any clock, whatever the base."""
+
+
+def retry_delay_s(policy: RetryPlan, failures: int, spread: float) -> float:
+    """Seconds before the next attempt after `failures` earlier failed ones; `spread` is in [0, 1).
+
+    >>> retry_delay_s(RetryPlan(max=3, backoff="exponential", delay_s=1.0, max_delay_s=3.0), 2, 0.0)
+    3.0
+    """
+    factor = {
+        "none": 0.0,
+        "constant": 1.0,
+        "linear": failures + 1.0,
+        "exponential": 2.0 ** min(failures, _DOUBLINGS_MAX),
+    }[policy.backoff]
+    delay_s = policy.delay_s * factor
+    if policy.max_delay_s is not None:
+        delay_s = min(delay_s, policy.max_delay_s)
+    return delay_s * (1.0 - policy.jitter * spread)
+
+
+def after_failure(
+    plan: Plan, state: WorkflowState, step: StepState, error: ErrorInfo, at: float
+) -> tuple[ev.AnyEvent, ...]:
+    """The events that follow when the running attempt of `step` has failed with `error`."""
+    policy = plan.steps[step.path].retry
+    if error.retryable and step.failures < policy.max and state.ending is None:
+        spread = jitter_fraction(state.workflow_id, step.path, step.attempt)
+        delay_s = retry_delay_s(policy, step.failures, spread)
+        return (
+            ev.StepRetrying(
+                at=at, step_id=step.path, attempt=step.attempt, delay_s=delay_s, error=error
+            ),
+        )
+    if step.failures and error.retryable:
+        error = _exhausted(step, error)
+    return final_failure(plan, state, step, error, at)
+
+
+def _exhausted(step: StepState, error: ErrorInfo) -> ErrorInfo:
+    message = f"failed {step.failures + 1} times; the last error: {error.message}"
+    return ErrorInfo(ErrorCode.RETRY_EXHAUSTED, message, step_id=step.path, cause=error)
+
+
+def final_failure(
+    plan: Plan, state: WorkflowState, step: StepState, error: ErrorInfo, at: float
+) -> tuple[ev.AnyEvent, ...]:
+    """The events of a failure that no further attempt follows: the handler's, then the step's end."""
+    strategy = plan.handler(step.path)
+    failed = ev.StepFailed(at=at, step_id=step.path, attempt=step.attempt, error=error)
+    if strategy is None:
+        return (failed,)
+    fallback = plan.fallback(step.path)
+    invoked = ev.ErrorHandlerInvoked(
+        at=at, step_id=step.path, strategy=strategy, error=error, fallback=fallback
+    )
+    if strategy == "ignore":
+        ignored = ev.StepIgnored(at=at, step_id=step.path, attempt=step.attempt, error=error)
+        return invoked, ignored, ev.StepCompleted(at=at, step_id=step.path, attempt=step.attempt)
+    if strategy == "fallback_step" and fallback is not None and _can_stand_in(state, fallback):
+        called = ev.StepFallback(at=at, step_id=step.path, fallback_step=fallback)
+        handled = ev.StepFailed(
+            at=at, step_id=step.path, attempt=step.attempt, error=error, handled=True
+        )
+        return invoked, called, handled
+    return invoked, failed
+
+
+def _can_stand_in(state: WorkflowState, fallback: str) -> bool:
+    """A target that is blocked, failed or was skipped cannot help; one that has completed already can."""
+    step = state.steps[fallback]
+    return fallback not in state.blocked and step.status not in {
+        StepStatus.FAILED,
+        StepStatus.SKIPPED,
+    }
+
+
+def workflow_error(error: ErrorInfo, step_id: str | None) -> ErrorInfo:
+    """How a step's failure shows as the workflow's: its own code stays visible underneath."""
+    if step_id is None:
+        return error
+    return ErrorInfo(
+        ErrorCode.STEP_FAILED,
+        f"step {step_id} failed: {error.message}",
+        step_id=step_id,
+        cause=error,
+    )
+
+
+def workflow_timeout(timeout_s: float) -> ErrorInfo:
+    """The error of a workflow that was active for longer than its `timeout`."""
+    return ErrorInfo(
+        ErrorCode.TIMEOUT_ERROR, f"the workflow was active for {format_duration(timeout_s)}"
+    )
+
+
+def interrupted() -> ErrorInfo:
+    """The error of an attempt that was running when the daemon ended."""
+    return ErrorInfo(ErrorCode.INTERRUPTED, "the daemon ended while this step was running")

@@ -1,0 +1,39 @@
+"""What ought to be going on in a state. The shell starts what is missing and withdraws what is surplus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from opcode_runtime.core.plan import Plan
+from opcode_runtime.model import effects as fx
+from opcode_runtime.model.state import WorkflowState, WorkflowStatus
+
+
+def wanted(plan: Plan, state: WorkflowState) -> tuple[fx.Effect, ...]:
+    """The effects of `state`, in a fixed order.
+
+    Nothing here depends on how the state was reached, so the same comparison serves after every commit and after
+    recovery. A workflow that is not active wants nothing: leaving `active` is withdrawing every wish.
+    """
+    if state.status is not WorkflowStatus.ACTIVE:
+        return ()
+    return tuple(_effects(plan, state))
+
+
+def _effects(plan: Plan, state: WorkflowState) -> Iterator[fx.Effect]:
+    ending = state.ending
+    if ending is None or not ending.at_once:
+        for path in state.running:
+            yield fx.RunStep(path, state.steps[path].attempt)
+    if ending is not None:
+        return
+    for path in state.retrying:
+        step = state.steps[path]
+        due = (step.retry_at or 0.0) + step.retry_delay_s
+        yield fx.AwaitRetry(path, step.attempt, due, step.retry_delay_s)
+    for path in state.ready:
+        yield fx.Prepare(path)
+    if not state.unfinished:
+        yield fx.EvaluateOutput()
+    if plan.timeout_s is not None and state.active_since is not None:
+        yield fx.AwaitDeadline(state.active_since, plan.timeout_s - state.active_s)

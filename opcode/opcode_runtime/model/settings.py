@@ -1,0 +1,62 @@
+"""What an operator may set. Where a value comes from (flag, environment, file) is the command line's business."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Every bound that the engine holds; each refusal names the limit it met."""
+
+    steps_max: int = 2_000
+    definition_bytes_max: int = 1 << 20
+    value_bytes_max: int = 16 << 20
+    interruptions_max: int = 10
+    signals_unread_max: int = 1_000
+    mailbox_messages_max: int = 1_000
+    open_workflows_max: int = 100_000
+    recoveries_max: int = 50
+    body_bytes_max: int = 4 << 20
+    header_bytes_max: int = 16 << 10
+    json_depth_max: int = 64
+    sessions_max: int = 1_000
+    connections_max: int = 1_000
+    http_body_bytes_max: int = 10 << 20
+    output_bytes_max: int = 10 << 20
+    file_bytes_max: int = 50 << 20
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The settings of a runtime and of its daemon, with their defaults.
+
+    `answers` maps `*`, an action or `template/step` to `retry`, `skip` or `fail`: how doubt is settled unattended.
+    """
+
+    listen_addr: str = "127.0.0.1:4100"
+    base_url: str | None = None
+    db_path: str | None = None
+    log_level: Literal["debug", "info", "warn", "error"] = "info"
+    log_format: Literal["auto", "text", "json"] = "auto"
+    pool_size: int = 10
+    require_token: bool = True
+    drain_s: float = 10.0
+    on_interrupt: Literal["retry", "ask", "fail"] | None = None
+    answers: dict[str, str] = {}
+    read_only_paths: tuple[str, ...] = ()
+    writable_paths: tuple[str, ...] = ()
+    deny_paths: tuple[str, ...] = ()
+    allow_hosts: tuple[str, ...] = ()
+    allow_private: bool = False
+    journal_bytes_max: int = 64 << 30
+    limits: Limits = Limits()
+
+
+def settings_from(values: dict[str, Any]) -> Settings:
+    """Build settings from plain JSON values.
+
+    Raises:
+        ValueError: a key is unknown or a value has the wrong type; the text names it.
+    """
+    return msgspec.convert(values, Settings)
