@@ -1,1 +1,96 @@
-"""x."""
+"""Actors on trio, with pykka's vocabulary and Erlang/OTP's supervision.
+
+An actor handles one message at a time in a trio task of its own. Others hold refs: they tell it things, ask
+it with a deadline, watch it end. Supervisors restart what fails and stop everything in order. It all lives
+inside `async with open_actor_system()`, in the caller's own task tree, and nothing is global.
+
+    class Counter(TrioActor):
+        def __init__(self) -> None:
+            super().__init__()
+            self.count = 0
+
+        async def on_receive(self, message: int) -> int:
+            self.count += message
+            return self.count
+
+    async with open_actor_system() as system:
+        counter = await system.spawn(Counter, name="counter")
+        counter.tell(1)
+        assert await counter.aask(2, timeout_s=1) == 3
+
+A ref stands for one incarnation. After a restart `system.child(name)` has the new one.
+"""
+
+from pykka import ActorDeadError
+
+from ._actor import TrioActor
+from ._child import ChildSpec
+from ._errors import (
+    ActorCancelled,
+    ActorError,
+    ActorNameTaken,
+    ActorStartError,
+    AskedSelf,
+    AskTimeout,
+    BlockingCallInLoop,
+    MailboxFull,
+    RestartIntensityExceeded,
+)
+from ._future import TrioFuture
+from ._mailbox import Envelope, Mailbox, MailboxStatistics
+from ._ref import ActorStatistics, TrioActorRef
+from ._registry import Registry, RegistryStatistics
+from ._restart import (
+    BackOff,
+    ExitKind,
+    Intensity,
+    RestartAction,
+    RestartDecision,
+    RestartStrategy,
+    RestartType,
+    affected_children,
+    decide_restart,
+    exit_kind,
+)
+from ._supervision import GiveUpHook, SupervisorPolicy
+from ._supervisor import Supervisor, SupervisorStatistics
+from ._system import ActorSystem, open_actor_system
+
+__all__ = [
+    "ActorCancelled",
+    "ActorDeadError",
+    "ActorError",
+    "ActorNameTaken",
+    "ActorStartError",
+    "ActorStatistics",
+    "ActorSystem",
+    "AskTimeout",
+    "AskedSelf",
+    "BackOff",
+    "BlockingCallInLoop",
+    "ChildSpec",
+    "Envelope",
+    "ExitKind",
+    "GiveUpHook",
+    "Intensity",
+    "Mailbox",
+    "MailboxFull",
+    "MailboxStatistics",
+    "Registry",
+    "RegistryStatistics",
+    "RestartAction",
+    "RestartDecision",
+    "RestartIntensityExceeded",
+    "RestartStrategy",
+    "RestartType",
+    "Supervisor",
+    "SupervisorPolicy",
+    "SupervisorStatistics",
+    "TrioActor",
+    "TrioActorRef",
+    "TrioFuture",
+    "affected_children",
+    "decide_restart",
+    "exit_kind",
+    "open_actor_system",
+]

@@ -48,6 +48,7 @@ def _create(plan: Plan, state: WorkflowState, command: cmd.Create) -> Answer:
         definition_digest=command.definition_digest,
         inputs=command.inputs,
         agent_id=command.agent_id,
+        context=command.context,
         principal=command.principal,
         cwd=command.cwd,
         key=command.key,
@@ -126,7 +127,9 @@ def _output_evaluated(plan: Plan, state: WorkflowState, command: cmd.OutputEvalu
     if not _moving(state) or state.unfinished:
         return NOTHING
     if command.error is not None:
-        return _just(ev.WorkflowFailed(at=command.at, error=command.error))
+        return _just(
+            ev.WorkflowFailed(at=command.at, error=command.error, output=command.output)
+        )
     return _just(ev.WorkflowCompleted(at=command.at, output=command.output))
 
 

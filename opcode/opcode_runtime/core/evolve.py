@@ -52,7 +52,7 @@ def _created(plan: Plan, state: WorkflowState, event: ev.WorkflowCreated) -> Non
     state.template_name, state.template_version = event.template_name, event.template_version
     state.definition_digest = event.definition_digest
     state.agent_id, state.principal, state.cwd = event.agent_id, event.principal, event.cwd
-    state.inputs, state.context = event.inputs, dict(plan.definition.context)
+    state.inputs, state.context = event.inputs, dict(event.context)
     state.created_at = event.at
     _remember(state, event.key)
     books.open_books(plan, state)
@@ -94,7 +94,7 @@ def _completed(plan: Plan, state: WorkflowState, event: ev.WorkflowCompleted) ->
 
 def _failed(plan: Plan, state: WorkflowState, event: ev.WorkflowFailed) -> None:
     _move(state, event)
-    state.error, state.completed_at = event.error, event.at
+    state.error, state.output, state.completed_at = event.error, event.output, event.at
 
 
 def _cancelled(plan: Plan, state: WorkflowState, event: ev.WorkflowCancelled) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from opcode_runtime.model.action import ActionSpec, InterruptPolicy
@@ -15,6 +15,8 @@ from opcode_runtime.model.definition import (
 )
 from opcode_runtime.model.durations import parse_duration_s
 from opcode_runtime.model.ids import encode_segment
+
+InterruptRule = Callable[[StepDefinition], InterruptPolicy | None]
 
 _RETRY_STRATEGY = RetryPolicy(max=3, backoff="exponential", delay="1s")
 """What `on_error: retry` means for a step without a retry policy of its own."""
@@ -75,12 +77,14 @@ def build_plan(
     definition: Definition,
     actions: Mapping[str, ActionSpec],
     *,
+    interrupts: InterruptRule = lambda _: None,
     on_interrupt: InterruptPolicy | None = None,
 ) -> Plan:
     """Prepare a definition that `core.validation` has accepted.
 
     Arguments:
         actions: what is registered; an action that has gone missing counts as effectful.
+        interrupts: what the step's action says of an interruption.
         on_interrupt: the operator's default for steps that do not say it themselves.
     """
     paths = {step.id: encode_segment(step.id) for step in definition.steps}
@@ -93,7 +97,14 @@ def build_plan(
         for dependency in dict.fromkeys(step.depends_on):
             dependents[dependency].append(step.id)
     steps = {
-        paths[step.id]: _step_plan(step, actions, on_interrupt, paths, dependents, stands_in)
+        paths[step.id]: _step_plan(
+            step,
+            actions.get(step.action or ""),
+            on_interrupt or interrupts(step),
+            paths,
+            dependents,
+            stands_in,
+        )
         for step in definition.steps
     }
     sinks = tuple(
@@ -107,13 +118,12 @@ def build_plan(
 
 def _step_plan(
     step: StepDefinition,
-    actions: Mapping[str, ActionSpec],
-    on_interrupt: InterruptPolicy | None,
+    spec: ActionSpec | None,
+    interrupt: InterruptPolicy | None,
     paths: dict[str, str],
     dependents: dict[str, list[str]],
     stands_in: dict[str, list[str]],
 ) -> StepPlan:
-    spec = actions.get(step.action or "")
     primaries = stands_in[step.id]
     # A fallback target waits to be called for instead of for the steps it stands in for.
     needs = len(set(step.depends_on) - set(primaries)) + bool(primaries)
@@ -127,7 +137,7 @@ def _step_plan(
         retry=_retry_plan(step),
         timeout_s=parse_duration_s(step.timeout) or None if step.timeout else None,
         pure=spec is not None and spec.kind == "pure",
-        on_interrupt=_interrupt_policy(step, spec, on_interrupt),
+        on_interrupt=_interrupt_policy(step, spec, interrupt),
         stands_in_for=tuple(paths[other] for other in primaries),
     )
 
@@ -150,13 +160,11 @@ def _retry_plan(step: StepDefinition) -> RetryPlan:
 def _interrupt_policy(
     step: StepDefinition, spec: ActionSpec | None, default: InterruptPolicy | None
 ) -> InterruptPolicy:
-    """Resolve `on_interrupt`: the step's own word, its nature, the operator, the action, its retry policy, `ask`."""
+    """Resolve `on_interrupt`: the step's own word, its nature, the operator's or action's, its retry policy, `ask`."""
     if step.on_interrupt is not None:
         return step.on_interrupt
     if spec is not None and spec.kind != "effectful":
         return "retry"
     if default is not None:
         return default
-    if spec is not None and spec.on_interrupt is not None:
-        return spec.on_interrupt
     return "retry" if step.retry is not None or step.idempotent else "ask"

@@ -26,6 +26,7 @@ class Create(Command, frozen=True, kw_only=True):
     definition_digest: str
     inputs: dict[str, Any]
     agent_id: str
+    context: dict[str, Any] = {}
     principal: str = ""
     cwd: str | None = None
     key: tuple[str, str, str] | None = None

@@ -38,6 +38,7 @@ class WorkflowCreated(Event, tag="workflow_created", frozen=True, kw_only=True):
     definition_digest: str
     inputs: dict[str, Any]
     agent_id: str
+    context: dict[str, Any] = {}
     principal: str = ""
     cwd: str | None = None
     key: tuple[str, str, str] | None = None
@@ -78,9 +79,10 @@ class WorkflowCompleted(Event, tag="workflow_completed", frozen=True, kw_only=Tr
 
 
 class WorkflowFailed(Event, tag="workflow_failed", frozen=True, kw_only=True):
-    """The end by an error."""
+    """The end by an error. `output`: there is one, but it does not fit the template's `output_schema`."""
 
     error: ErrorInfo
+    output: Any = None
 
 
 class WorkflowCancelled(Event, tag="workflow_cancelled", frozen=True, kw_only=True):

@@ -1,0 +1,179 @@
+"""One child of a supervisor, from its specification to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from ._actor import TrioActor
+from ._errors import ActorStartError
+from ._ref import TrioActorRef
+from ._restart import RestartType, check_choice
+
+__all__ = ["Child", "ChildSpec"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """How to make, restart and stop a child.
+
+    `factory` returns a new actor each time. `shutdown_s` is how long an orderly stop may take before the
+    child is cancelled.
+    """
+
+    name: str
+    factory: Callable[[], TrioActor]
+    restart: RestartType = "permanent"
+    shutdown_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        check_choice(f"restart of child {self.name!r}", self.restart, RestartType)
+        if self.shutdown_s < 0:
+            raise ValueError(
+                f"shutdown_s of child {self.name!r} must be >= 0, not {self.shutdown_s}"
+            )
+
+
+class Child:
+    """Book-keeping of one child: its present incarnation, and those who wait for it to run.
+
+    `ref` is the present or last incarnation. `active` says that a task of it exists, `running` that its
+    `on_start` is done, `stopping` that somebody stops it on purpose, `leaving` that this is for good, `gone`
+    that it will never run again, `past` when it was restarted.
+    """
+
+    __slots__ = (
+        "_back_off_scope",
+        "_changed",
+        "active",
+        "gone",
+        "leaving",
+        "past",
+        "ref",
+        "running",
+        "spec",
+        "start_error",
+        "stopping",
+        "was_running",
+    )
+
+    def __init__(self, spec: ChildSpec) -> None:
+        self.spec = spec
+        self.ref: TrioActorRef | None = None
+        self.active = False
+        self.running = False
+        self.was_running = False
+        self.stopping = False
+        self.leaving = False
+        self.gone = False
+        self.past: tuple[float, ...] = ()
+        self.start_error: BaseException | None = None
+        self._back_off_scope: trio.CancelScope | None = None
+        self._changed: trio.Event | None = None
+
+    async def live(self, delay_s: float) -> BaseException | None:
+        """Wait the delay, then be one incarnation from its making to its end; returns the exit reason."""
+        try:
+            if delay_s > 0:
+                await self._back_off(delay_s)
+            return None if self.stopping else await self._live()
+        except BaseException:  # cancelled with its supervisor: nobody shall wait for it any more
+            self.gone = True
+            raise
+        finally:
+            self.active = self.running = False
+            self.changed()
+
+    async def _live(self) -> BaseException | None:
+        try:
+            actor = self._make_actor()
+        except Exception as error:  # the factory is the child's own code
+            return error
+        return await actor._run(self._started)
+
+    async def _back_off(self, delay_s: float) -> None:
+        with trio.CancelScope() as scope:
+            self._back_off_scope = scope
+            await trio.sleep(delay_s)
+        self._back_off_scope = None
+
+    def _make_actor(self) -> TrioActor:
+        actor = self.spec.factory()
+        if not isinstance(actor, TrioActor) or "actor_inbox" not in actor.__dict__:
+            raise TypeError(
+                f"the factory of child {self.spec.name!r} must return a TrioActor whose __init__ called "
+                f"super().__init__(), not {actor!r}"
+            )
+        if actor.actor_inbox.owner_task is not None:
+            raise RuntimeError(
+                f"the factory of child {self.spec.name!r} returned an actor that ran before: "
+                "it must make a new one each time"
+            )
+        actor.actor_inbox.owner_name = self.spec.name
+        self.ref = actor.actor_ref
+        return actor
+
+    def _started(self) -> None:
+        self.running = True
+        self.was_running = True
+        self.changed()
+
+    def usable_ref(self) -> TrioActorRef | None:
+        """The ref, if it runs and takes messages."""
+        return self.ref if self.running and self.ref is not None and self.ref.is_alive() else None
+
+    async def wait_usable(self) -> TrioActorRef | None:
+        """Wait until it runs; None when it is gone. Raises `ActorStartError` if it never ran."""
+        while True:
+            ref = self.usable_ref()
+            if ref is not None:
+                return ref
+            if self.start_error is not None:
+                raise ActorStartError(
+                    f"actor {self.spec.name!r} failed to start: {self.start_error!r}"
+                ) from self.start_error
+            if self.gone:
+                return None
+            await self._wait_changed()
+
+    async def wait_started(self) -> bool:
+        """Wait until it runs (True) or has ended before it did (False)."""
+        while self.active and not self.running:
+            await self._wait_changed()
+        return self.running
+
+    async def _wait_inactive(self) -> None:
+        while self.active:
+            await self._wait_changed()
+
+    async def _wait_changed(self) -> None:
+        if self._changed is None:
+            self._changed = trio.Event()
+        await self._changed.wait()
+
+    def changed(self) -> None:
+        """Let those who wait look again."""
+        event, self._changed = self._changed, None
+        if event is not None:
+            event.set()
+
+    def leave(self) -> None:
+        """It will never run again."""
+        self.gone = True
+        self.changed()
+
+    async def stop(self) -> None:
+        """Stop the present incarnation and keep it from being restarted; cancel it after `shutdown_s`."""
+        self.stopping = True
+        if self._back_off_scope is not None:
+            self._back_off_scope.cancel()
+        if self.ref is not None:
+            self.ref.request_stop()
+        with trio.move_on_after(self.spec.shutdown_s):
+            await self._wait_inactive()
+            return
+        if self.ref is not None:
+            self.ref._kill()
+        await self._wait_inactive()

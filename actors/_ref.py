@@ -1,0 +1,258 @@
+"""What others hold of an actor.
+
+Rules.
+- A ref stands for one incarnation: after a restart the old ref stays dead and the supervisor has a new one.
+- pykka's own calls (`tell`, `ask`, `stop`, `proxy`) work from any thread. Inside the trio loop they never
+  block: `tell` and `ask(block=False)` raise `MailboxFull` where a thread would wait, and the blocking forms
+  raise `BlockingCallInLoop`. The awaiting forms begin with an `a`.
+- An ask ends with exactly one of: the reply, the handler's exception, `ActorDeadError`, `AskTimeout`.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import pykka
+import trio
+from pykka.messages import _ActorStop
+
+from ._errors import AskedSelf, AskTimeout, BlockingCallInLoop
+from ._future import TrioFuture
+from ._life import Life
+from ._mailbox import Envelope, Mailbox, MailboxStatistics
+
+if TYPE_CHECKING:
+    from ._actor import TrioActor
+
+__all__ = ["ActorStatistics", "TrioActorRef"]
+
+
+@dataclass(frozen=True, slots=True)
+class ActorStatistics:
+    """State of one actor now. `exit_reason` is None while it lives and after a normal end."""
+
+    name: str
+    is_alive: bool
+    ended: bool
+    exit_reason: BaseException | None
+    mailbox: MailboxStatistics
+
+
+class TrioActorRef(pykka.ActorRef[Any]):
+    """Reference to one incarnation of a `TrioActor`; safe to pass to other actors and threads."""
+
+    actor_class: type[Any]
+    # Narrower than pykka's, and never reassigned.
+    actor_inbox: Mailbox  # type: ignore[assignment]
+
+    def __init__(self, actor: TrioActor, life: Life) -> None:
+        self._actor_weakref = weakref.ref(actor)
+        self.actor_class = type(actor)
+        self.actor_urn = actor.actor_urn
+        self.actor_inbox = actor.actor_inbox  # pyright: ignore[reportIncompatibleVariableOverride]
+        self._life = life
+        self._stopped_event: threading.Event | None = None
+
+    def __repr__(self) -> str:
+        return f"<TrioActorRef {self.name!r} for {self}>"
+
+    @property
+    def name(self) -> str:
+        """The name its supervisor knows it by."""
+        return self.actor_inbox.owner_name
+
+    def is_alive(self) -> bool:
+        """Whether it still takes messages. It may be alive and busy, or dead and still cleaning up."""
+        return not self.actor_inbox.closed
+
+    @property
+    def actor_stopped(self) -> threading.Event:  # type: ignore[override]
+        """pykka's event for threads, made when somebody first looks at it."""
+        if self._stopped_event is None:
+            self._stopped_event = threading.Event()
+        if not self.is_alive():
+            self._stopped_event.set()
+        return self._stopped_event
+
+    def _mark_stopped(self) -> None:
+        if self._stopped_event is not None:
+            self._stopped_event.set()
+
+    # ------------------------------------------------- any thread (pykka's)
+
+    def tell(self, message: Any) -> None:
+        """Send without waiting for an answer.
+
+        Inside the loop this never waits and raises `MailboxFull` when the user lane is full; in another
+        thread it blocks until there is room. Raises `ActorDeadError` when nobody will handle it.
+        """
+        self.actor_inbox.put(Envelope(message))
+
+    @overload
+    def ask(
+        self, message: Any, *, block: Literal[False], timeout: float | None = None
+    ) -> TrioFuture: ...
+
+    @overload
+    def ask(self, message: Any, *, block: Literal[True], timeout: float | None = None) -> Any: ...
+
+    @overload
+    def ask(
+        self, message: Any, *, block: bool = True, timeout: float | None = None
+    ) -> Any | TrioFuture: ...
+
+    def ask(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, message: Any, *, block: bool = True, timeout: float | None = None
+    ) -> Any:
+        """pykka's ask, for threads; with `block=False` also inside the loop, where its future is awaited.
+
+        Raises `BlockingCallInLoop` for the blocking form inside a loop, `pykka.Timeout` after `timeout`
+        seconds, `ActorDeadError` when the actor ends first, or what the handler raised.
+        """
+        if block and trio.lowlevel.in_trio_run():
+            raise BlockingCallInLoop(
+                f"ask() would stop the trio loop that actor {self.name!r} needs: use `await ref.aask(...)`"
+            )
+        future = TrioFuture()
+        try:
+            self._put_ask(Envelope(message, future), timeout)
+        except pykka.ActorDeadError as error:
+            future.set_error(error)
+        return future.get(timeout=timeout) if block else future
+
+    def _put_ask(self, envelope: Envelope, timeout: float | None) -> None:
+        mailbox = self.actor_inbox
+        if not mailbox.in_loop():
+            mailbox.put_from_thread(envelope, timeout)
+            return
+        mailbox.put_nowait(envelope)
+        if envelope.reply_to is not None:
+            envelope.reply_to.asker = mailbox.owner_task
+
+    @overload
+    def stop(self, *, block: Literal[True], timeout: float | None = None) -> bool: ...
+
+    @overload
+    def stop(self, *, block: Literal[False], timeout: float | None = None) -> TrioFuture: ...
+
+    @overload
+    def stop(self, *, block: bool = True, timeout: float | None = None) -> bool | TrioFuture: ...
+
+    def stop(self, *, block: bool = True, timeout: float | None = None) -> bool | TrioFuture:
+        """Stop after the messages accepted so far (pykka's stop); `astop` is the one that does not wait.
+
+        True if it was alive, False if it was dead already; with `block=False` a future of that. Raises
+        `BlockingCallInLoop` for the blocking form inside a loop.
+        """
+        if block and trio.lowlevel.in_trio_run():
+            raise BlockingCallInLoop(
+                f"stop() would stop the trio loop that actor {self.name!r} needs: use `await ref.astop()`"
+            )
+        future = TrioFuture()
+        mailbox = self.actor_inbox
+        if mailbox.in_loop():
+            self._drain(future)
+        else:
+            self._drain_from_thread(future)
+        return bool(future.get(timeout=timeout)) if block else future
+
+    def _drain_from_thread(self, future: TrioFuture) -> None:
+        try:
+            self.actor_inbox.run_sync_soon(self._drain, future)
+        except trio.RunFinishedError:
+            future.set(False)
+
+    def _drain(self, future: TrioFuture) -> None:
+        was_alive = not self._life.ended
+        if self.is_alive():
+            self.actor_inbox.drain()
+        self._life.watch(lambda _: future.set(was_alive))
+
+    # ------------------------------------------------------ inside the loop
+
+    async def atell(self, message: Any) -> None:
+        """Send, waiting for room in the user lane. Raises `ActorDeadError`; `MailboxFull` only to itself."""
+        await self.actor_inbox.aput(Envelope(message))
+
+    async def aask(self, message: Any, timeout_s: float | None = None) -> Any:
+        """Send, wait for room and for the reply, at most `timeout_s` seconds in all.
+
+        Raises `AskTimeout`, `ActorDeadError`, `AskedSelf`, or what the handler raised. A cancelled or
+        timed-out ask does not take its message back.
+        """
+        if timeout_s is None:
+            reply = await self._post(message)
+            return await reply.wait()
+        with trio.move_on_after(timeout_s):
+            reply = await self._post(message)
+            return await reply.wait()
+        raise AskTimeout(f"actor {self.name!r} did not reply within {timeout_s} s")
+
+    async def _post(self, message: Any) -> TrioFuture:
+        self._check_may_wait("aask")
+        reply = TrioFuture()
+        await self.actor_inbox.aput(Envelope(message, reply))
+        return reply
+
+    def _check_may_wait(self, call: str) -> None:
+        mailbox = self.actor_inbox
+        if not mailbox.in_loop():
+            raise RuntimeError(
+                f"{call}() on actor {self.name!r} outside its trio run: from a thread use ask() or stop()"
+            )
+        if trio.lowlevel.current_task() is mailbox.owner_task:
+            raise AskedSelf(
+                f"actor {self.name!r} called {call}() on itself and would wait for ever: "
+                "call its own method, or tell"
+            )
+
+    def tell_system(self, message: Any) -> None:
+        """Send in the system lane: unlimited, handled before user messages, in the loop only.
+
+        For reports of the actor's own child tasks, children and timers, whose number it controls itself.
+        """
+        self.actor_inbox.put_system(Envelope(message))
+
+    async def astop(self) -> BaseException | None:
+        """Stop after the message in hand and wait for the end; returns the exit reason (None = normal).
+
+        Messages still queued are not handled; their asks get `ActorDeadError`. Safe to call repeatedly.
+        """
+        self._check_may_wait("astop")
+        self.request_stop()
+        return await self._life.wait()
+
+    def request_stop(self) -> None:
+        """Like `astop`, without waiting for the end. In the loop only; no effect on a dead actor."""
+        if self.is_alive():
+            self.actor_inbox.put_system(Envelope(_ActorStop()))
+
+    async def wait_stopped(self) -> BaseException | None:
+        """Wait until it and its child tasks are over; returns the exit reason (None = normal)."""
+        return await self._life.wait()
+
+    def monitor(self, callback: Callable[[TrioActorRef, BaseException | None], None]) -> None:
+        """Call `callback(ref, exit_reason)` in the loop once it is over, or now if it is already.
+
+        What the callback raises is logged and goes no further.
+        """
+        self._life.watch(lambda reason: callback(self, reason))
+
+    def _kill(self) -> None:
+        actor: TrioActor | None = self._actor_weakref()
+        if actor is not None:
+            actor._cancel()
+
+    def statistics(self) -> ActorStatistics:
+        """State of the actor and of its mailbox now."""
+        return ActorStatistics(
+            name=self.name,
+            is_alive=self.is_alive(),
+            ended=self._life.ended,
+            exit_reason=self._life.reason,
+            mailbox=self.actor_inbox.statistics(),
+        )

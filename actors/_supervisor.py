@@ -1,0 +1,148 @@
+"""The supervisor as its users hold it: a handle that stays the same across the supervisor's restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import pykka
+import trio
+
+from ._actor import TrioActor
+from ._child import Child, ChildSpec
+from ._mailbox import MailboxStatistics
+from ._ref import TrioActorRef
+from ._restart import RestartType
+from ._supervision import SupervisorActor, SupervisorMemory, SupervisorPolicy
+
+__all__ = ["Supervisor", "SupervisorStatistics"]
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorStatistics:
+    """Counts of one supervisor since its first incarnation, and its children now."""
+
+    name: str
+    children: int
+    started: int
+    restarts: int
+    given_up: int
+    mailbox: MailboxStatistics | None
+
+
+class Supervisor:
+    """Handle of a supervisor, the same across its restarts. Made by `system.supervisor(...)`."""
+
+    def __init__(self, name: str, policy: SupervisorPolicy) -> None:
+        self.name = name
+        self.policy = policy
+        self._actor: SupervisorActor | None = None
+        self._memory = SupervisorMemory()
+
+    def _make_actor(self) -> SupervisorActor:
+        self._actor = SupervisorActor(self.name, self.policy, self._memory)
+        return self._actor
+
+    def _running(self) -> SupervisorActor:
+        actor = self._actor
+        if actor is None or not actor.accepts_children():
+            raise pykka.ActorDeadError(
+                f"supervisor {self.name!r} is not running: it is being restarted or has stopped"
+            )
+        return actor
+
+    async def spawn(
+        self,
+        factory: Callable[[], TrioActor],
+        *,
+        name: str,
+        restart: RestartType = "permanent",
+        shutdown_s: float = 5.0,
+    ) -> TrioActorRef:
+        """Start a child and wait until its `on_start` is done.
+
+        Raises `ActorStartError` if making or starting it fails (then there is no such child),
+        `ActorNameTaken`, or `ActorDeadError` if this supervisor is not running. Cancelling the wait does
+        not undo the start: the child belongs to the supervisor.
+        """
+        return await self.start_child(ChildSpec(name, factory, restart, shutdown_s))
+
+    async def start_child(self, spec: ChildSpec) -> TrioActorRef:
+        """`spawn` with everything in one value."""
+        child = self._running().launch(spec)
+        ref = await child.wait_usable()
+        if ref is None:
+            raise pykka.ActorDeadError(f"actor {spec.name!r} was stopped before it ran")
+        return ref
+
+    async def get_or_start(self, spec: ChildSpec) -> TrioActorRef:
+        """The running child of that name, or a new one. Concurrent calls start only one.
+
+        Waits for one that is starting, being restarted or stopping. Raises like `spawn`.
+        """
+        while True:
+            supervisor = self._running()
+            child = supervisor.children.get(spec.name) or supervisor.launch(spec)
+            ref = await child.wait_usable()
+            if ref is not None:
+                return ref
+
+    async def supervisor(
+        self,
+        name: str,
+        *,
+        policy: SupervisorPolicy | None = None,
+        restart: RestartType = "permanent",
+        shutdown_s: float = 30.0,
+    ) -> Supervisor:
+        """Start a supervisor as a child of this one."""
+        handle = Supervisor(name, policy or SupervisorPolicy())
+        await self.spawn(handle._make_actor, name=name, restart=restart, shutdown_s=shutdown_s)
+        return handle
+
+    def child(self, name: str) -> TrioActorRef | None:
+        """The present incarnation of a child, if it is running."""
+        child = self._find(name)
+        return None if child is None else child.usable_ref()
+
+    def child_names(self) -> list[str]:
+        """Names in start order, of running children and of those being started, restarted or stopped."""
+        return [] if self._actor is None else list(self._actor.children)
+
+    async def wait_child(self, name: str) -> TrioActorRef | None:
+        """Wait until the child of that name runs; None if there is none (any more)."""
+        child = self._find(name)
+        return None if child is None else await child.wait_usable()
+
+    async def stop_child(self, name: str) -> None:
+        """Stop a child for good and wait for its end, cancelling it after its `shutdown_s`."""
+        child = self._find(name)
+        if child is None or self._actor is None:
+            await trio.lowlevel.checkpoint()
+            return
+        child.leaving = True
+        await child.stop()
+        self._actor.forget(child)
+
+    def _start_soon(self, async_fn: Callable[..., Awaitable[None]], *args: object) -> bool:
+        """Start a task of this supervisor; False if it takes none."""
+        actor = self._actor
+        if actor is None or not actor.accepts_children():
+            return False
+        actor.start_soon(async_fn, *args)
+        return True
+
+    def _find(self, name: str) -> Child | None:
+        return None if self._actor is None else self._actor.children.get(name)
+
+    def statistics(self) -> SupervisorStatistics:
+        """Counts since the first incarnation."""
+        actor = self._actor
+        return SupervisorStatistics(
+            name=self.name,
+            children=0 if actor is None else len(actor.children),
+            started=self._memory.started,
+            restarts=self._memory.restarts,
+            given_up=self._memory.given_up,
+            mailbox=None if actor is None else actor.actor_inbox.statistics(),
+        )

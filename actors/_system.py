@@ -1,0 +1,96 @@
+"""An actor system: a root supervisor inside the caller's own block.
+
+Rules.
+- Everything it starts is over when the block is left: stopped in reverse start order, each child within its
+  own deadline and all of them within the system's `shutdown_s`, after which the rest is cancelled.
+- A cancelled caller gets the same orderly stop: the cancellation reaches the block, not the actors.
+- A root supervisor that gives up cancels the block, and `RestartIntensityExceeded` is what the block raises.
+- Nothing is global: systems in one process know nothing of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from ._restart import exit_kind
+from ._supervision import SupervisorActor, SupervisorPolicy
+from ._supervisor import Supervisor
+
+__all__ = ["ActorSystem", "open_actor_system"]
+
+
+class ActorSystem(Supervisor):
+    """The root supervisor of a system. Made by `open_actor_system`."""
+
+    def __init__(self, name: str, policy: SupervisorPolicy, shutdown_s: float) -> None:
+        super().__init__(name, policy)
+        self._shutdown_s = shutdown_s
+        self._started = trio.Event()
+        self._over = trio.Event()
+
+    async def _run(self, root: SupervisorActor) -> None:
+        reason: BaseException | None = None
+        try:
+            with trio.CancelScope(shield=True):
+                reason = await root._run(self._started.set)
+        finally:
+            self._over.set()
+        if reason is not None and exit_kind(reason) == "failure":
+            raise reason
+
+    async def _open(self, nursery: trio.Nursery) -> None:
+        root = self._make_actor()
+        root.actor_inbox.owner_name = self.name
+        nursery.start_soon(self._run, root, name=f"actor system {self.name}")
+        await self._started.wait()
+
+    async def shutdown(self) -> None:
+        """Stop everything, at most `shutdown_s` seconds in order, then cancel. Not hurried by the caller's
+        own cancellation. Leaving the block does this; calling it earlier or twice is harmless.
+        """
+        root = self._actor
+        if root is None:
+            return
+        with trio.CancelScope(shield=True):
+            root.actor_ref.request_stop()
+            with trio.move_on_after(self._shutdown_s):
+                await self._over.wait()
+                return
+            root._cancel()
+            await self._over.wait()
+
+
+@asynccontextmanager
+async def open_actor_system(
+    name: str = "system",
+    *,
+    policy: SupervisorPolicy | None = None,
+    shutdown_s: float = 30.0,
+) -> AsyncIterator[ActorSystem]:
+    """Run an actor system for the length of the block.
+
+    `policy` is the root supervisor's. Raises what the block raises; `RestartIntensityExceeded` when the root
+    gave up; an `ExceptionGroup` of both if both happened.
+    """
+    system = ActorSystem(name, policy or SupervisorPolicy(), shutdown_s)
+    error: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            try:
+                await system._open(nursery)
+                yield system
+            finally:
+                await system.shutdown()
+    except BaseExceptionGroup as group:
+        error = _alone(group)
+    if error is not None:  # raised out here so that its own cause and context stay as they are
+        raise error
+
+
+def _alone(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

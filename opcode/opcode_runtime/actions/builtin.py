@@ -1,0 +1,33 @@
+"""The actions that every runtime has."""
+
+from __future__ import annotations
+
+from opcode_runtime.actions.assertions import assert_equals
+from opcode_runtime.actions.cryptography import crypto_hash, crypto_hmac, crypto_uuid
+from opcode_runtime.actions.fs import fs_append, fs_list, fs_read, fs_write
+from opcode_runtime.actions.http import http_get, http_post, http_request
+from opcode_runtime.actions.registry import Action, Registry
+from opcode_runtime.actions.shell import shell_exec
+from opcode_runtime.actions.workflows import workflow_fail, workflow_log
+
+BUILTIN_ACTIONS: tuple[Action, ...] = (
+    assert_equals,
+    crypto_hash,
+    crypto_hmac,
+    crypto_uuid,
+    fs_append,
+    fs_list,
+    fs_read,
+    fs_write,
+    http_get,
+    http_post,
+    http_request,
+    shell_exec,
+    workflow_fail,
+    workflow_log,
+)
+
+
+def builtin_registry() -> Registry:
+    """A new registry that holds the built-in actions."""
+    return Registry(BUILTIN_ACTIONS)

@@ -1,0 +1,52 @@
+"""What an action is told about the attempt it runs for, and what it may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opcode_runtime.actions.settings import ActionSettings
+from opcode_runtime.model.outcome import LogLevel, LogRequest, Request
+
+if TYPE_CHECKING:
+    from opcode_runtime.actions.resources import ActionResources
+
+
+@dataclass(slots=True)
+class Call:
+    """One attempt of one step.
+
+    Arguments:
+        workflow_id: the workflow it belongs to.
+        step_id: the step's whole path.
+        attempt: counted from 1.
+        idempotency_key: the same for every attempt of the step.
+        agent_id: on whose behalf the workflow runs.
+        cwd: where relative paths and commands start; None means the process's own directory.
+        timeout_s: deadline of this attempt; None means the action's own.
+        settings: permissions and limits.
+        resources: what is shared between calls; without it an action opens its own for the one call.
+        children_dir: where supervisors of child processes record themselves.
+        secrets: resolved secret values in the parameters, so that a redirect elsewhere does not carry them along.
+        requests: what the action asked of its workflow, in order.
+    """
+
+    workflow_id: str = ""
+    step_id: str = ""
+    attempt: int = 1
+    idempotency_key: str = ""
+    agent_id: str = ""
+    cwd: Path | None = None
+    timeout_s: float | None = None
+    settings: ActionSettings = field(default_factory=ActionSettings)
+    resources: ActionResources | None = None
+    children_dir: Path | None = None
+    secrets: tuple[str, ...] = ()
+    requests: list[Request] = field(default_factory=list)
+
+    def log(
+        self, level: LogLevel, message: str, data: Any = None, fields: dict[str, Any] | None = None
+    ) -> None:
+        """Have the workflow journal a line, once the attempt has ended."""
+        self.requests.append(LogRequest(level, message, data, fields or {}))

@@ -1,0 +1,141 @@
+"""shell.exec: one command, its whole process tree ending with the step."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from opcode_runtime.actions.call import Call
+from opcode_runtime.actions.paths import resolve_path
+from opcode_runtime.actions.registry import action
+from opcode_runtime.actions.text import parse_json
+from opcode_runtime.model.durations import parse_duration_s
+from opcode_runtime.model.errors import ErrorCode, OpcodeError
+from opcode_runtime.sandbox import ChildResult, ChildSpec, run_child
+
+DEFAULT_TIMEOUT_S = 30.0
+_KEPT_NAMES = frozenset({"PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"})
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+PARAMS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "command": {
+            "type": "string",
+            "minLength": 1,
+            "description": "Program, or a whole line with `shell`.",
+        },
+        "args": {"type": "array", "items": {"type": "string"}, "description": "One argument each."},
+        "env": {"type": "object", "additionalProperties": {"type": "string"}, "x-secret": True},
+        "cwd": {"type": "string", "description": "Relative to the workflow's directory."},
+        "workdir": {"type": "string", "description": "Another name for `cwd`."},
+        "stdin": {"type": "string", "x-secret": True},
+        "timeout": {
+            "type": "string",
+            "x-duration": True,
+            "description": "Kills the command; `killed` says so.",
+        },
+        "shell": {
+            "type": "boolean",
+            "description": "Run `command` and `args` as one line of /bin/sh.",
+        },
+        "fail_on_nonzero": {
+            "type": "boolean",
+            "description": "A non-zero exit code fails the step.",
+        },
+    },
+    "required": ["command"],
+}
+OUTPUT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "stdout": {"description": "Parsed when the whole of it is JSON, else the text."},
+        "stdout_raw": {"type": "string"},
+        "stderr": {"type": "string"},
+        "exit_code": {"type": "integer", "description": "-1 when a signal ended the command."},
+        "signal": {"type": ["string", "null"]},
+        "duration_ms": {"type": "integer"},
+        "killed": {"type": "boolean", "description": "The parameter `timeout` had passed."},
+        "truncated": {"type": "boolean"},
+    },
+}
+
+
+def _program(params: dict[str, Any]) -> str:
+    return str(params["command"]).split()[0]
+
+
+@action("shell.exec", params=PARAMS, output=OUTPUT, target=_program, timeout_s=DEFAULT_TIMEOUT_S)
+async def shell_exec(params: dict[str, Any], call: Call) -> dict[str, Any]:
+    """Run a command (without a shell unless `shell` is true) and give its output and exit code."""
+    stdin = params.get("stdin")
+    timeout = params.get("timeout")
+    result = await run_child(
+        ChildSpec(
+            argv=command_line(params),
+            env=child_environment(params.get("env", {}), call),
+            cwd=_starting_directory(params, call),
+            stdin=None if stdin is None else stdin.encode(),
+            timeout_s=None if timeout is None else parse_duration_s(timeout),
+            output_bytes_max=call.settings.output_bytes_max,
+        ),
+        children_dir=call.children_dir,
+    )
+    output = _output(result)
+    if params.get("fail_on_nonzero") and result.exit_code != 0:
+        raise OpcodeError(
+            ErrorCode.EXECUTION_ERROR,
+            f"shell.exec: {_program(params)!r} ended with {_how(result)}",
+            details=output,
+        )
+    return output
+
+
+def command_line(params: dict[str, Any]) -> list[str]:
+    """The argv: program and arguments, or one line for /bin/sh."""
+    command, args = params["command"], params.get("args", [])
+    if params.get("shell"):
+        return ["/bin/sh", "-c", " ".join([command, *args])]
+    return [command, *args]
+
+
+def child_environment(given: dict[str, str], call: Call) -> dict[str, str]:
+    """A command's whole environment: a few of the daemon's variables, the step's, and who it runs for."""
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT_NAMES or name.startswith("LC_")
+    }
+    env.setdefault("PATH", _DEFAULT_PATH)
+    env |= given
+    env |= {
+        "OPCODE_WORKFLOW_ID": call.workflow_id,
+        "OPCODE_STEP_ID": call.step_id,
+        "OPCODE_ATTEMPT": str(call.attempt),
+        "OPCODE_IDEMPOTENCY_KEY": call.idempotency_key,
+    }
+    return env
+
+
+def _starting_directory(params: dict[str, Any], call: Call) -> Path:
+    given = params.get("cwd", params.get("workdir"))
+    return resolve_path(given or ".", call, "read")
+
+
+def _output(result: ChildResult) -> dict[str, Any]:
+    text = result.stdout.decode(errors="replace")
+    return {
+        "stdout": parse_json(text),
+        "stdout_raw": text,
+        "stderr": result.stderr.decode(errors="replace"),
+        "exit_code": result.exit_code,
+        "signal": result.signal,
+        "duration_ms": round(result.duration_s * 1000),
+        "killed": result.killed,
+        "truncated": result.stdout_truncated or result.stderr_truncated,
+    }
+
+
+def _how(result: ChildResult) -> str:
+    return result.signal or f"exit code {result.exit_code}"

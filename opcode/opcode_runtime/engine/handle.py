@@ -1,0 +1,85 @@
+"""A workflow in the hands of whoever started it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from opcode_runtime.engine.kit import Kit
+from opcode_runtime.engine.recovery import read_off_loop
+from opcode_runtime.engine.router import Router
+from opcode_runtime.engine.run import WAIT_S_MAX
+from opcode_runtime.model.errors import ErrorCode, OpcodeError
+from opcode_runtime.model.events import WorkflowCancelled as CancelledEvent
+from opcode_runtime.model.events import WorkflowCompleted
+from opcode_runtime.model.events import WorkflowFailed as FailedEvent
+from opcode_runtime.model.record import Record
+
+_TERMINAL = (WorkflowCompleted, FailedEvent, CancelledEvent)
+
+
+class WorkflowFailed(OpcodeError):  # noqa: N818 - named as the event
+    """The workflow ended with an error; `error` is the whole of it as JSON."""
+
+    def __init__(self, workflow_id: str, error: dict[str, Any]) -> None:
+        super().__init__(ErrorCode(error["code"]), error["message"], details=error)
+        self.workflow_id = workflow_id
+        self.error = error
+
+
+class WorkflowCancelled(OpcodeError):  # noqa: N818 - named as the event
+    """Somebody cancelled the workflow."""
+
+    def __init__(self, workflow_id: str) -> None:
+        super().__init__(ErrorCode.CANCELLED, f"workflow {workflow_id} was cancelled")
+        self.workflow_id = workflow_id
+
+
+class Handle:
+    """One workflow. Losing the handle, or cancelling a wait on it, does nothing to the workflow."""
+
+    def __init__(self, kit: Kit, router: Router, workflow_id: str) -> None:
+        self._kit = kit
+        self._router = router
+        self.workflow_id = workflow_id
+
+    async def result(self) -> Any:
+        """Wait for the end and return the workflow's output, however long it takes.
+
+        Raises:
+            WorkflowFailed: it ended with an error.
+            WorkflowCancelled: it was cancelled.
+        """
+        with self._kit.hub.watch(self.workflow_id) as watch:
+            while (view := await self._router.wait(self.workflow_id, 0))["status"] not in _ENDS:
+                await watch.wait()
+        if view["status"] == "failed":
+            raise WorkflowFailed(self.workflow_id, view["error"])
+        if view["status"] == "cancelled":
+            raise WorkflowCancelled(self.workflow_id)
+        return view["output"]
+
+    async def wait(self, wait_s: float = WAIT_S_MAX) -> dict[str, Any]:
+        """Wait until the workflow ends or suspends, at most `wait_s` seconds, and show it as `status` does."""
+        return await self._router.wait(self.workflow_id, wait_s)
+
+    async def events(self, since_seq: int = 0) -> AsyncIterator[Record]:
+        """Every event after `since_seq`, those to come included, up to the last one of the workflow."""
+        kit, seq = self._kit, since_seq
+        with kit.hub.watch(self.workflow_id) as watch:
+            while True:
+                for record in await self._read(seq):
+                    seq = record.seq
+                    yield record
+                    if isinstance(record.event, _TERMINAL):
+                        return
+                await watch.wait()
+
+    async def _read(self, after_seq: int) -> list[Record]:
+        journal = self._kit.journal
+        return await read_off_loop(
+            self._kit.clock, lambda: journal.read(self.workflow_id, after_seq=after_seq)
+        )
+
+
+_ENDS = frozenset({"completed", "failed", "cancelled"})

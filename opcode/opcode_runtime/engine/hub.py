@@ -1,0 +1,59 @@
+"""Tell those who wait that a stream has grown. Only what is on disk is told.
+
+A watch carries no data: it says "look again", and the watcher reads the journal. So nothing is queued, nothing can be
+lost, and a slow watcher costs the others nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import trio
+
+
+class Watch:
+    """A wish to be woken when a stream grows."""
+
+    def __init__(self) -> None:
+        self._grown = trio.Event()
+
+    def wake(self) -> None:
+        """Something new is on disk."""
+        self._grown.set()
+
+    async def wait(self) -> None:
+        """Wait until the stream has grown since the last wait (or since the watch began)."""
+        await self._grown.wait()
+        self._grown = trio.Event()
+
+
+class Hub:
+    """Who watches what."""
+
+    def __init__(self) -> None:
+        self._watches: dict[str, set[Watch]] = {}
+
+    @contextmanager
+    def watch(self, stream: str) -> Iterator[Watch]:
+        """Watch `stream` for as long as the context lasts. Begin before the first look, and no growth is missed."""
+        watch = Watch()
+        self._watches.setdefault(stream, set()).add(watch)
+        try:
+            yield watch
+        finally:
+            self._watches[stream].discard(watch)
+            if not self._watches[stream]:
+                del self._watches[stream]
+
+    def publish(self, stream: str) -> None:
+        """Wake the watchers of `stream`."""
+        for watch in self._watches.get(stream, ()):
+            watch.wake()
+
+    def statistics(self) -> dict[str, int]:
+        """How many streams are watched, and by how many."""
+        return {
+            "streams": len(self._watches),
+            "watches": sum(len(watches) for watches in self._watches.values()),
+        }

@@ -1,0 +1,100 @@
+"""What a turn does without a task: guards and parameters of bounded cost, pure steps, the output.
+
+Rule 1: nothing here waits, and nothing here has an effect outside.
+Rule 2: what turns out to need a worker, a slot or a task is left to its effect, and not tried again in place.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from opcode_runtime.actions import perform_in_place
+from opcode_runtime.core.wanted import wanted
+from opcode_runtime.engine.effects import Effects
+from opcode_runtime.engine.evaluate import (
+    NeedsWorker,
+    guard_in_place,
+    output_in_place,
+    params_in_place,
+    refusal,
+)
+from opcode_runtime.engine.kit import Kit
+from opcode_runtime.engine.templates import Loaded
+from opcode_runtime.model import commands as cmd
+from opcode_runtime.model import effects as fx
+from opcode_runtime.model.errors import OpcodeError
+from opcode_runtime.model.state import WorkflowState
+
+INPUT_BYTES_MAX = 64 << 10
+
+
+class InPlace:
+    """Finds the next effect of one workflow that can be carried out at once, and does so."""
+
+    def __init__(self, kit: Kit, loaded: Loaded, state: WorkflowState, effects: Effects) -> None:
+        self._kit = kit
+        self._loaded = loaded
+        self._state = state
+        self._effects = effects
+        self._left: set[fx.Effect] = set()
+
+    def next_effect(self) -> fx.Effect | None:
+        """The next effect that may be carried out in place."""
+        for effect in wanted(self._loaded.plan, self._state):
+            if self._may(effect):
+                return effect
+        return None
+
+    def next_command(self) -> cmd.AnyCommand | None:
+        """Carry out the next effect and return what came of it; None when no effect is left for this place."""
+        while (effect := self.next_effect()) is not None:
+            try:
+                return self._carry_out(effect)
+            except NeedsWorker:
+                self._left.add(effect)
+        return None
+
+    def _may(self, effect: fx.Effect) -> bool:
+        if effect in self._left or self._effects.is_running(effect):
+            return False
+        if isinstance(effect, fx.RunStep):
+            return self._is_light(effect.path)
+        return isinstance(effect, fx.Prepare | fx.EvaluateOutput)
+
+    def _is_light(self, path: str) -> bool:
+        """Whether a step may run inside the turn: pure, without a deadline of its own, with a small input."""
+        step = self._loaded.plan.steps[path]
+        if not step.pure or step.timeout_s is not None:
+            return False
+        name = step.definition.action or ""
+        if name not in self._kit.registry or not self._kit.registry.get(name).in_place:
+            return False
+        return len(msgspec.json.encode(self._state.steps[path].params)) <= INPUT_BYTES_MAX
+
+    def _carry_out(self, effect: fx.Effect) -> cmd.AnyCommand:
+        now = self._kit.clock.now()
+        if isinstance(effect, fx.Prepare):
+            return cmd.StepPrepared(at=now, path=effect.path, result=self._prepare(effect))
+        if isinstance(effect, fx.RunStep):
+            return self._run(effect, now)
+        output, error = output_in_place(self._loaded, self._state)
+        return cmd.OutputEvaluated(at=now, output=output, error=error)
+
+    def _prepare(self, effect: fx.Prepare) -> cmd.Preparation:
+        path = effect.path
+        pure = self._loaded.plan.steps[path].pure
+        try:
+            if not guard_in_place(self._loaded, self._state, path):
+                return cmd.Skip()
+            if not pure and not self._effects.take_slot_now(path):
+                raise NeedsWorker
+            return cmd.Start(params_in_place(self._loaded, self._state, path))
+        except OpcodeError as error:
+            return refusal(error, path)
+
+    def _run(self, effect: fx.RunStep, now: float) -> cmd.StepReported:
+        step = self._loaded.plan.steps[effect.path]
+        action = self._kit.registry.get(step.definition.action or "")
+        params = self._state.steps[effect.path].params or {}
+        outcome = perform_in_place(action, params, self._effects.call(step, effect.attempt))
+        return cmd.StepReported(at=now, path=effect.path, attempt=effect.attempt, outcome=outcome)

@@ -1,0 +1,194 @@
+"""The one writer: appends of many actors, gathered into one durable transaction after another.
+
+Rule 1: a caller goes on only when its events are on disk, or surely are not.
+Rule 2: one thread owns every write transaction; it takes whatever has gathered while it was writing (group commit).
+Rule 3: a commit whose result is unknown is never repeated. The writer is poisoned, everyone in flight fails, and the
+runtime goes down; what is true is then read from the journal.
+Rule 4: under a virtual clock there is no thread; commits happen on the loop.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import outcome
+import trio
+
+from opcode_runtime.engine.clock import Clock
+from opcode_runtime.engine.hub import Hub
+from opcode_runtime.model.errors import ErrorCode, OpcodeError
+from opcode_runtime.storage import Append, Appended, AppendRejected, Journal, JournalUnknown
+
+BATCH_MAX = 512
+WAITING_MAX = 10_000
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An append on its way to disk."""
+
+    append: Append
+    done: trio.Event = field(default_factory=trio.Event)
+    result: outcome.Outcome[Appended | AppendRejected] | None = None
+
+
+@dataclass(slots=True)
+class WriterStatistics:
+    """What the writer has done so far."""
+
+    commits: int = 0
+    appends: int = 0
+    events: int = 0
+    batch_max: int = 0
+    waiting: int = 0
+
+
+class JournalWriter:
+    """Durable appends for everyone. Made by `open_journal_writer`."""
+
+    def __init__(self, journal: Journal, hub: Hub, *, inline: bool) -> None:
+        self._journal = journal
+        self._hub = hub
+        self._inline = inline
+        self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
+        self._token = trio.lowlevel.current_trio_token()
+        self._statistics = WriterStatistics()
+        self._closed = False
+        self.poisoned = trio.Event()
+        self.poison: OpcodeError | None = None
+
+    async def append(self, append: Append) -> Appended:
+        """Write `append` and return its place once it is on disk.
+
+        A caller that is cancelled gives up waiting; the append goes its way.
+
+        Raises:
+            OpcodeError: CONFLICT when the stream has grown in the meantime (nothing was written), DEGRADED when disk
+                or map are full (nothing was written), BUSY when too many appends wait, STORE_ERROR when the result is
+                unknown.
+        """
+        pending = self._submit(append)
+        await pending.done.wait()
+        assert pending.result is not None
+        result = pending.result.unwrap()
+        if isinstance(result, AppendRejected):
+            raise OpcodeError(
+                ErrorCode.CONFLICT,
+                f"stream {result.stream} is at seq {result.actual_seq}, not {result.expected_seq}",
+            )
+        return result
+
+    def statistics(self) -> WriterStatistics:
+        """Counters so far; `waiting` is how many appends are in flight."""
+        return self._statistics
+
+    def _submit(self, append: Append) -> _Pending:
+        if self._closed:
+            raise OpcodeError(ErrorCode.STORE_ERROR, "the journal writer has been closed")
+        if self._statistics.waiting >= WAITING_MAX:
+            raise OpcodeError(ErrorCode.BUSY, "the journal is busy; try again in a moment")
+        pending = _Pending(append)
+        self._statistics.waiting += 1
+        if self._inline:
+            self._deliver(*self._write([pending]))
+        else:
+            self._queue.put(pending)
+        return pending
+
+    def _run(self) -> None:
+        """The thread: gather, write, deliver, until told to stop."""
+        while (first := self._queue.get()) is not None:
+            batch, stop = self._gather(first)
+            written = self._write(batch)
+            try:
+                self._token.run_sync_soon(self._deliver, *written)
+            except trio.RunFinishedError:
+                return
+            if stop:
+                return
+
+    def _gather(self, first: _Pending) -> tuple[list[_Pending], bool]:
+        batch = [first]
+        while len(batch) < BATCH_MAX:
+            try:
+                pending = self._queue.get_nowait()
+            except queue.Empty:
+                return batch, False
+            if pending is None:
+                return batch, True
+            batch.append(pending)
+        return batch, False
+
+    def _write(
+        self, batch: list[_Pending]
+    ) -> tuple[list[_Pending], outcome.Outcome[list[Appended | AppendRejected]]]:
+        """One transaction. Errors travel as outcomes: this is the thread's boundary."""
+        return batch, outcome.capture(self._journal.append, [pending.append for pending in batch])
+
+    def _deliver(
+        self, batch: list[_Pending], written: outcome.Outcome[list[Appended | AppendRejected]]
+    ) -> None:
+        """Back on the loop: hand each caller its result, wake the watchers."""
+        self._count(batch)
+        if isinstance(written, outcome.Error):
+            self._fail(batch, written)
+            return
+        for pending, result in zip(batch, written.unwrap(), strict=True):
+            pending.result = outcome.Value(result)
+            pending.done.set()
+            if isinstance(result, Appended):
+                self._hub.publish(pending.append.stream)
+
+    def _count(self, batch: list[_Pending]) -> None:
+        statistics = self._statistics
+        statistics.commits += 1
+        statistics.appends += len(batch)
+        statistics.events += sum(len(pending.append.events) for pending in batch)
+        statistics.batch_max = max(statistics.batch_max, len(batch))
+        statistics.waiting -= len(batch)
+
+    def _fail(self, batch: list[_Pending], error: outcome.Error) -> None:
+        if isinstance(error.error, JournalUnknown) or not isinstance(error.error, OpcodeError):
+            self.poison = OpcodeError(
+                ErrorCode.STORE_ERROR,
+                f"the result of a commit is unknown: {error.error}",
+                next="restart the daemon: it reads from the journal what is true",
+            )
+            self.poisoned.set()
+        for pending in batch:
+            failure = self.poison or error.error
+            pending.result = outcome.Error(failure)
+            pending.done.set()
+
+    def start(self) -> threading.Thread | None:
+        """Start the thread, if there is to be one."""
+        if self._inline:
+            return None
+        thread = threading.Thread(target=self._run, name="journal-writer")
+        thread.start()
+        return thread
+
+    def close(self) -> None:
+        """Take no more appends; what was taken is still written."""
+        self._closed = True
+        self._queue.put(None)
+
+
+@asynccontextmanager
+async def open_journal_writer(
+    journal: Journal, hub: Hub, clock: Clock
+) -> AsyncIterator[JournalWriter]:
+    """The writer for as long as the context lasts. Leaving it writes what was taken, whatever cancels."""
+    writer = JournalWriter(journal, hub, inline=clock.virtual)
+    thread = writer.start()
+    try:
+        yield writer
+    finally:
+        writer.close()
+        if thread is not None:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(thread.join)

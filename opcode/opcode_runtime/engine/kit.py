@@ -1,0 +1,48 @@
+"""What every workflow actor needs, gathered once when the runtime opens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from opcode_runtime.actions import ActionResources, ActionSettings, Registry
+from opcode_runtime.engine.clock import Clock
+from opcode_runtime.engine.expression_workers import Workers
+from opcode_runtime.engine.hub import Hub
+from opcode_runtime.engine.journal_writer import JournalWriter
+from opcode_runtime.engine.templates import Templates
+from opcode_runtime.model.settings import Settings
+from opcode_runtime.storage import Journal
+
+
+class Slots(Protocol):
+    """What a step with an effect outside holds while it runs."""
+
+    async def acquire_on_behalf_of(self, borrower: object) -> None: ...
+
+    def acquire_on_behalf_of_nowait(self, borrower: object) -> None: ...
+
+    def release_on_behalf_of(self, borrower: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """The shared parts of one runtime. `replays` bounds how many workflows read their journal at once."""
+
+    settings: Settings
+    clock: Clock
+    journal: Journal
+    writer: JournalWriter
+    hub: Hub
+    templates: Templates
+    registry: Registry
+    workers: Workers
+    action_settings: ActionSettings
+    resources: ActionResources
+    slots: Slots
+    replays: trio.CapacityLimiter
+    data_dir: Path
+    children_dir: Path

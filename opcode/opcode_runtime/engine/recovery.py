@@ -1,0 +1,81 @@
+"""Bring a workflow back from its journal, and say in advance how doubt is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import trio
+
+from opcode_runtime.core.evolve import evolve
+from opcode_runtime.core.plan import Plan
+from opcode_runtime.engine.clock import Clock
+from opcode_runtime.engine.kit import Kit
+from opcode_runtime.engine.templates import Loaded
+from opcode_runtime.model.commands import DoubtAnswer
+from opcode_runtime.model.errors import ErrorCode, OpcodeError
+from opcode_runtime.model.events import WorkflowCreated
+from opcode_runtime.model.record import Record
+from opcode_runtime.model.state import WorkflowState
+
+T = TypeVar("T")
+
+
+async def read_off_loop(clock: Clock, read: Callable[[], T]) -> T:
+    """Read the journal without holding up the loop; under a virtual clock, which waits for no thread, at once."""
+    if clock.virtual:
+        await trio.lowlevel.checkpoint()
+        return read()
+    return await trio.to_thread.run_sync(read)
+
+
+async def replay(kit: Kit, workflow_id: str) -> tuple[Loaded, WorkflowState]:
+    """Fold a workflow's journal into its state. At most `limits.recoveries_max` of these go on at once.
+
+    Raises:
+        OpcodeError: NOT_FOUND; STORE_ERROR when the stream is damaged or cannot be folded.
+    """
+    async with kit.replays:
+        records = await read_off_loop(kit.clock, lambda: kit.journal.read(workflow_id))
+    return fold(kit, workflow_id, records)
+
+
+def fold(kit: Kit, workflow_id: str, records: list[Record]) -> tuple[Loaded, WorkflowState]:
+    """The state after `records`, which begin with the stream's first."""
+    if not records or not isinstance(records[0].event, WorkflowCreated):
+        raise unknown_workflow(workflow_id)
+    created = records[0].event
+    loaded = kit.templates.load(created.template_name, created.template_version)
+    if loaded.template.digest != created.definition_digest:
+        raise OpcodeError(
+            ErrorCode.STORE_ERROR,
+            f"workflow {workflow_id} was created with another definition of "
+            f"{created.template_name}@{created.template_version} than the one stored",
+        )
+    state = WorkflowState()
+    for record in records:
+        evolve(loaded.plan, state, record.event)
+    return loaded, state
+
+
+def unknown_workflow(workflow_id: str) -> OpcodeError:
+    """The same answer for an id that does not exist and for one that is not the caller's."""
+    return OpcodeError(
+        ErrorCode.NOT_FOUND,
+        f"there is no workflow {workflow_id!r}",
+        next="opcode.query resource=workflows lists those you may see",
+    )
+
+
+def answers_for(
+    answers: Mapping[str, str], plan: Plan, state: WorkflowState
+) -> dict[str, DoubtAnswer]:
+    """The operator's answers for the steps that were running: `template/step`, else the action, else `*`."""
+    found: dict[str, DoubtAnswer] = {}
+    for path in state.running:
+        step = plan.steps[path].definition
+        keys = (f"{state.template_name}/{step.id}", step.action or "", "*")
+        answer = next((answers[key] for key in keys if key in answers), None)
+        if answer in {"retry", "skip", "fail"}:
+            found[path] = answer  # type: ignore[assignment]
+    return found

@@ -1,0 +1,138 @@
+"""`run`: create a workflow durably, then wait for its end or for something that only the caller can settle.
+
+Cancelling the wait cancels nothing else: the workflow outlives the call that started it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from opcode_runtime.engine.evaluate import render_anywhere
+from opcode_runtime.engine.keys import Keys, key_of
+from opcode_runtime.engine.kit import Kit
+from opcode_runtime.engine.recovery import fold, read_off_loop
+from opcode_runtime.engine.requests import Run
+from opcode_runtime.engine.schemas import with_defaults
+from opcode_runtime.engine.scope import creation_scope
+from opcode_runtime.engine.templates import Loaded
+from opcode_runtime.engine.views import workflow_view
+from opcode_runtime.engine.workflows import Workflows
+from opcode_runtime.model import commands as cmd
+from opcode_runtime.model.errors import ErrorCode, OpcodeError
+
+WAIT_S_MAX = 3600.0
+RESTING = frozenset({"completed", "failed", "cancelled", "suspended"})
+"""Statuses at which a wait is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A new workflow, all but created."""
+
+    loaded: Loaded
+    create: cmd.Create
+
+
+async def start(kit: Kit, keys: Keys, workflows: Workflows, request: Run, *, principal: str) -> str:
+    """Create the workflow that `request` asks for and return its id, once it is on disk.
+
+    Raises:
+        OpcodeError: NOT_FOUND for the template; VALIDATION_ERROR for the inputs or the directory (nothing is written);
+            CONFLICT for a key used otherwise; BUSY at `limits.open_workflows_max`.
+    """
+    arguments = (request.template_name, request.version, request.params, request.agent_id)
+    key = key_of(principal, "run", request.idempotency_key, *arguments, request.cwd)
+    async with keys.hold(key) as seen:
+        if seen is not None:
+            return seen.stream
+        prepared = await prepare(kit, request, principal, key.as_tuple() if key else None)
+        await workflows.command(prepared.create.workflow_id, prepared.create, fresh=prepared.loaded)
+        return prepared.create.workflow_id
+
+
+async def prepare(
+    kit: Kit, request: Run, principal: str, key: tuple[str, str, str] | None
+) -> Prepared:
+    """Check everything that can be checked before anything is written."""
+    _check_agent(request.agent_id)
+    loaded = kit.templates.load(request.template_name, request.version)
+    workflow_id = secrets.token_hex(16)
+    inputs = await _inputs(kit, loaded, workflow_id, request)
+    scope = creation_scope(loaded, workflow_id, request.agent_id, inputs)
+    context = await render_anywhere(loaded.context, scope, kit.workers)
+    create = cmd.Create(
+        at=kit.clock.now(),
+        workflow_id=workflow_id,
+        name=request.template_name,
+        template_name=loaded.template.name,
+        template_version=loaded.template.version,
+        definition_digest=loaded.template.digest,
+        inputs=inputs,
+        context=context,
+        agent_id=request.agent_id,
+        principal=principal,
+        cwd=_directory(request.cwd),
+        key=key,
+    )
+    return Prepared(loaded, create)
+
+
+async def _inputs(kit: Kit, loaded: Loaded, workflow_id: str, request: Run) -> dict[str, Any]:
+    """The inputs with their defaults: those of `inputs`, then those of the schema, which is then enforced."""
+    scope = creation_scope(loaded, workflow_id, request.agent_id, request.params)
+    defaults = await render_anywhere(loaded.inputs, scope, kit.workers)
+    inputs = with_defaults(loaded.template.input_schema, {**defaults, **request.params})
+    if loaded.input_schema is not None:
+        loaded.input_schema.check(inputs, "the inputs")
+    return inputs
+
+
+def _check_agent(agent_id: str) -> None:
+    if not agent_id.strip():
+        raise OpcodeError(
+            ErrorCode.VALIDATION_ERROR, "agent_id must not be empty", pointer="/agent_id"
+        )
+
+
+def _directory(cwd: str | None) -> str | None:
+    if cwd is None:
+        return None
+    if not Path(cwd).is_absolute() or not Path(cwd).is_dir() or not os.access(cwd, os.X_OK):
+        raise OpcodeError(
+            ErrorCode.VALIDATION_ERROR,
+            f"cwd {cwd!r} is not a directory that can be entered; give an absolute path",
+            pointer="/cwd",
+        )
+    return cwd
+
+
+async def wait_for_rest(kit: Kit, workflow_id: str, wait_s: float) -> dict[str, Any]:
+    """Wait until the workflow ends or suspends, at most `wait_s` seconds, and show it as it then is."""
+    began = trio.current_time()
+    with (
+        kit.hub.watch(workflow_id) as watch,
+        trio.move_on_after(min(max(wait_s, 0.0), WAIT_S_MAX)),
+    ):
+        while not _rests(kit, workflow_id):
+            await watch.wait()
+    view = await show(kit, workflow_id)
+    view["waited_s"] = round(trio.current_time() - began, 3)
+    return view
+
+
+def _rests(kit: Kit, workflow_id: str) -> bool:
+    row = kit.journal.workflow(workflow_id)
+    return row is not None and row.status in RESTING
+
+
+async def show(kit: Kit, workflow_id: str) -> dict[str, Any]:
+    """A workflow as the journal has it now."""
+    records = await read_off_loop(kit.clock, lambda: kit.journal.read(workflow_id))
+    _, state = fold(kit, workflow_id, records)
+    return workflow_view(state)

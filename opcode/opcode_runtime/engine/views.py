@@ -1,0 +1,149 @@
+"""Workflows as the tools show them: JSON objects made from states and rows, with times as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from opcode_runtime.engine.clock import rfc3339
+from opcode_runtime.model.events import to_payload
+from opcode_runtime.model.record import DecisionRow, Record, WorkflowRow
+from opcode_runtime.model.state import (
+    ENDED,
+    DecisionState,
+    StepState,
+    StepStatus,
+    WorkflowState,
+    WorkflowStatus,
+)
+
+View = dict[str, Any]
+
+
+def workflow_view(state: WorkflowState) -> View:
+    """What `run` and `status` say of a workflow."""
+    view: View = {
+        "workflow_id": state.workflow_id,
+        "name": state.name,
+        "template_name": state.template_name,
+        "template_version": state.template_version,
+        "status": state.status.value,
+    }
+    if state.status is WorkflowStatus.COMPLETED or state.output is not None:
+        view["output"] = state.output
+    if state.error is not None:
+        view["error"] = msgspec.to_builtins(state.error)
+    view["steps"] = {path: step_view(state, step) for path, step in state.steps.items()}
+    view["pending_decisions"] = [
+        decision_view(state.workflow_id, decision)
+        for decision in state.decisions.values()
+        if decision.status == "pending"
+    ]
+    view["created_at"] = rfc3339(state.created_at)
+    view["started_at"] = rfc3339(state.started_at)
+    if state.completed_at is not None:
+        view["completed_at"] = rfc3339(state.completed_at)
+    view["next"] = next_call(state)
+    return view
+
+
+def step_view(state: WorkflowState, step: StepState) -> View:
+    """One step. A ready step that waits for a slot shows as `scheduled`."""
+    scheduled = step.status is StepStatus.PENDING and step.path in state.ready
+    view: View = {
+        "step_id": step.path,
+        "status": "scheduled" if scheduled else step.status.value,
+        "attempts": step.attempt,
+    }
+    if step.params is not None:
+        view["input"] = step.params
+    if step.status is StepStatus.COMPLETED:
+        view["output"] = step.output
+    if step.error is not None and step.status is not StepStatus.PENDING:
+        view["error"] = msgspec.to_builtins(step.error)
+    for key, value in (
+        ("ignored", step.ignored or None),
+        ("reason", step.reason),
+        ("fallback", step.fallback),
+        ("started_at", rfc3339(step.started_at)),
+        ("completed_at", rfc3339(step.completed_at)),
+    ):
+        if value is not None:
+            view[key] = value
+    if step.attempt_at is not None and step.completed_at is not None:
+        view["duration_ms"] = round((step.completed_at - step.attempt_at) * 1000)
+    return view
+
+
+def decision_view(workflow_id: str, decision: DecisionState) -> View:
+    """An open question, with everything that is needed to answer it."""
+    view: View = {
+        "id": decision.id,
+        "workflow_id": workflow_id,
+        "step_id": decision.step_id,
+        "kind": decision.kind,
+        "context": {"prompt_context": decision.prompt_context, "data_inject": decision.data},
+        "options": decision.options,
+        "status": decision.status,
+        "created_at": rfc3339(decision.created_at),
+    }
+    if decision.target_agent_id is not None:
+        view["target_agent_id"] = decision.target_agent_id
+    if decision.timeout_at is not None:
+        view["timeout_at"] = rfc3339(decision.timeout_at)
+    if decision.fallback is not None:
+        view["fallback"] = decision.fallback
+    return view
+
+
+def next_call(state: WorkflowState) -> str:
+    """The call that is most useful now."""
+    if state.status in ENDED:
+        return "none: the workflow has ended"
+    open_ = [d for d in state.decisions.values() if d.status == "pending"]
+    if open_:
+        options = "|".join(str(option["id"]) for option in open_[0].options)
+        return (
+            f"opcode.signal workflow_id={state.workflow_id} signal_type=decision "
+            f'step_id={open_[0].step_id} payload={{"choice": "{options}"}}'
+        )
+    return f"opcode.status workflow_id={state.workflow_id}"
+
+
+def event_view(record: Record) -> View:
+    """One event, with its payload apart from its place."""
+    payload = to_payload(record.event)
+    view: View = {
+        "id": f"{record.stream}:{record.seq}",
+        "workflow_id": record.stream,
+        "event_type": payload.pop("type"),
+        "timestamp": rfc3339(payload.pop("at")),
+        "sequence": record.seq,
+    }
+    if "step_id" in payload:
+        view["step_id"] = payload.pop("step_id")
+    payload.pop("workflow_id", None)
+    view["payload"] = payload
+    return view
+
+
+def row_view(row: WorkflowRow) -> View:
+    """A line of a list of workflows."""
+    view: View = msgspec.to_builtins(row)
+    view.pop("principal", None)
+    view.pop("inputs", None)
+    view.pop("output", None)
+    view["workflow_id"] = view.pop("id")
+    for key in ("created_at", "started_at", "completed_at", "updated_at"):
+        view[key] = rfc3339(getattr(row, key))
+    return {key: value for key, value in view.items() if value is not None}
+
+
+def decision_row_view(row: DecisionRow) -> View:
+    """A line of a list of open decisions."""
+    view: View = msgspec.to_builtins(row)
+    view["created_at"] = rfc3339(row.created_at)
+    if row.timeout_at is not None:
+        view["timeout_at"] = rfc3339(row.timeout_at)
+    return view

@@ -1,0 +1,163 @@
+"""The workflow actor: one per workflow in memory, the only one who changes its state.
+
+Each message is one turn:
+1. decide and evolve until the state is at rest (`core.turn.take`);
+2. do in place what may be done in place: guards, parameters, pure steps, the output;
+3. put everything that came of it on disk, in one append;
+4. compare what is wanted with what is going on;
+5. reply.
+Nothing leaves the actor before step 3 is done. Whatever raises inside a turn leaves the state ahead of the journal, so
+it ends the actor; its successor reads the journal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any
+
+import structlog
+import trio
+
+from actors import TrioActor
+from opcode_runtime.core.turn import take, unrest
+from opcode_runtime.core.wanted import wanted
+from opcode_runtime.engine.effects import Effects
+from opcode_runtime.engine.in_place import InPlace
+from opcode_runtime.engine.kit import Kit
+from opcode_runtime.engine.recovery import answers_for, replay
+from opcode_runtime.engine.templates import Loaded
+from opcode_runtime.model import commands as cmd
+from opcode_runtime.model import events as ev
+from opcode_runtime.model.state import ENDED, WorkflowState, WorkflowStatus
+from opcode_runtime.storage import Append
+
+TURN_STEPS_MAX = 64
+TURN_S_MAX = 0.005
+
+_log = structlog.get_logger("opcode.workflow")
+
+
+class WorkflowActor(TrioActor):
+    """Owns one workflow from its first event, or from its journal, to its end."""
+
+    mailbox_size_max = 1_000
+
+    def __init__(self, kit: Kit, workflow_id: str, loaded: Loaded | None = None) -> None:
+        """`loaded` is given for a workflow that is about to be created; any other is read from the journal."""
+        super().__init__()
+        self._kit = kit
+        self._workflow_id = workflow_id
+        self._fresh = loaded
+        self._loaded: Loaded | None = None
+        self._state = WorkflowState()
+        self._effects: Effects | None = None
+        self._in_place: InPlace | None = None
+
+    async def on_start(self) -> None:
+        """Take up a new workflow, or an old one where its journal says it stood."""
+        if self._fresh is not None:
+            self._take_up(self._fresh, WorkflowState())
+            return
+        loaded, state = await replay(self._kit, self._workflow_id)
+        self._take_up(loaded, state)
+        if state.status is WorkflowStatus.ACTIVE:
+            now = self._kit.clock.now()
+            await self._turn(
+                cmd.Recover(
+                    at=now,
+                    down_s=max(0.0, now - state.last_at),
+                    answers=answers_for(self._kit.settings.answers, loaded.plan, state),
+                )
+            )
+
+    def _take_up(self, loaded: Loaded, state: WorkflowState) -> None:
+        self._loaded, self._state = loaded, state
+        self._effects = Effects(self._kit, self, loaded, state)
+        self._in_place = InPlace(self._kit, loaded, state, self._effects)
+
+    async def on_receive(self, message: Any) -> cmd.Decision | cmd.Rejected:
+        """Take one turn. Replies with what was decided, once it is on disk."""
+        try:
+            return await self._turn(message)
+        except Exception as error:
+            self.start_soon(_fail_with, error, name=f"failure of {self._workflow_id}")
+            raise
+
+    async def on_stop(self) -> None:
+        """Give back what the effects hold."""
+        self._let_go()
+
+    async def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give back what the effects hold, and say what happened."""
+        self._let_go()
+        _log.error(
+            "workflow actor failed", workflow_id=self._workflow_id, error=str(exception_value)
+        )
+
+    def _let_go(self) -> None:
+        if self._effects is not None:
+            self._effects.withdraw_all()
+
+    def begin(self, fn: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Start an effect as a child task."""
+        self.start_soon(fn, name=name)
+
+    def report(self, command: cmd.AnyCommand) -> None:
+        """An effect says what came of it."""
+        self.actor_ref.tell_system(command)
+
+    async def _turn(self, command: cmd.AnyCommand) -> cmd.Decision | cmd.Rejected:
+        loaded, state, effects, in_place = self._parts()
+        before = state.seq
+        answer = take(loaded.plan, state, command)
+        if isinstance(answer, cmd.Rejected):
+            self._rest()
+            return answer
+        events = list(answer.events)
+        more = self._work_in_place(events)
+        if events:
+            await self._kit.writer.append(Append(self._workflow_id, before, tuple(events)))
+        effects.reconcile(wanted(loaded.plan, state))
+        if more or in_place.next_effect() is not None or unrest(loaded.plan, state):
+            self.report(cmd.Tick(at=self._kit.clock.now()))
+        else:
+            self._rest()
+        return answer
+
+    def _work_in_place(self, events: list[ev.AnyEvent]) -> bool:
+        """Do what needs no task, within the bounds of one turn. True when there is more to do."""
+        loaded, state, _, in_place = self._parts()
+        deadline = time.perf_counter() + TURN_S_MAX
+        for _ in range(TURN_STEPS_MAX):
+            command = in_place.next_command()
+            if command is None:
+                return False
+            answer = take(loaded.plan, state, command)
+            if isinstance(answer, cmd.Decision):
+                events += answer.events
+            if time.perf_counter() > deadline:
+                break
+        return True
+
+    def _rest(self) -> None:
+        """Leave memory when there is nothing to wait for in it."""
+        if self._state.status in ENDED or self._state.status is WorkflowStatus.SUSPENDED:
+            self.stop()
+
+    def _parts(self) -> tuple[Loaded, WorkflowState, Effects, InPlace]:
+        assert self._loaded is not None
+        assert self._effects is not None
+        assert self._in_place is not None
+        return self._loaded, self._state, self._effects, self._in_place
+
+
+async def _fail_with(error: Exception) -> None:
+    await trio.lowlevel.checkpoint()
+    raise error

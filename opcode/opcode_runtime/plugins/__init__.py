@@ -1,0 +1,1 @@
+"""Actions served by processes of their own. Nothing is here yet."""

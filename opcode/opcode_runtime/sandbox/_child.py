@@ -1,0 +1,310 @@
+"""Running one command under its supervisor, seen from the daemon."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import marshal
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from opcode_runtime.model.errors import ErrorCode, OpcodeError
+from opcode_runtime.sandbox._leftovers import Family, end_family, marker_of, start_time
+
+OUTPUT_BYTES_MAX = 10 * 1024 * 1024
+_SUPERVISOR = Path(__file__).with_name("_supervisor.py")
+_END_DEADLINE_S = 10.0
+_DRAIN_DEADLINE_S = 1.0
+_CHUNK_BYTES = 65536
+_LOADER_NAMES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """One command to run.
+
+    Arguments:
+        argv: program and arguments; the program is looked for in `env`'s PATH.
+        env: its whole environment; nothing of the daemon's is added.
+        cwd: where it starts; None means the daemon's.
+        stdin: what it reads; None means an empty input.
+        timeout_s: after that it is killed and the result says so; None means no limit.
+        output_bytes_max: kept of each of stdout and stderr; what exceeds it is read and thrown away.
+        grace_s: how long a SIGTERM may take before SIGKILL, at timeout and cancellation.
+    """
+
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str | Path | None = None
+    stdin: bytes | None = None
+    timeout_s: float | None = None
+    output_bytes_max: int = OUTPUT_BYTES_MAX
+    grace_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ChildResult:
+    """How a command ended.
+
+    Arguments:
+        exit_code: its own, or -1 when a signal ended it.
+        signal: the name of that signal, such as `SIGKILL`.
+        killed: `timeout_s` had passed.
+    """
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+    duration_s: float
+    signal: str | None = None
+    stdout_truncated: bool = False
+    stderr_truncated: bool = False
+    killed: bool = False
+
+
+@dataclass(slots=True)
+class _Capture:
+    """The first `bytes_max` bytes of a stream; the rest is read and dropped, so that the writer never blocks."""
+
+    bytes_max: int
+    kept: bytearray = field(default_factory=bytearray)
+    truncated: bool = False
+
+    async def fill(self, stream: trio.abc.ReceiveStream) -> None:
+        async for chunk in stream:
+            room = self.bytes_max - len(self.kept)
+            self.kept += chunk[:room]
+            self.truncated = self.truncated or len(chunk) > room
+
+
+@dataclass(slots=True)
+class _Report:
+    """What the supervisor has told so far."""
+
+    failed: tuple[int, str] | None = None
+    status: int | None = None
+    gone: bool = False
+
+    def take(self, line: str) -> None:
+        word, *rest = line.split()
+        if word == "failed":
+            self.failed = (int(rest[0]), rest[1])
+        elif word == "ended":
+            self.status = int(rest[0])
+        elif word == "gone":
+            self.gone = True
+
+
+async def run_child(spec: ChildSpec, *, children_dir: Path | None = None) -> ChildResult:
+    """Run a command to its end, and its whole process tree with it.
+
+    When this returns or raises, cancelled or not, no process of the tree is left. A cancellation sends SIGTERM, and
+    SIGKILL after `spec.grace_s`.
+
+    Arguments:
+        spec: the command.
+        children_dir: an existing directory where the supervisor records itself for `sweep`; None records nothing.
+
+    Raises:
+        OpcodeError: EXECUTION_ERROR, the command cannot be started; ISOLATION_ERROR, its supervisor was killed (the
+            tree has been ended from outside) or the tree does not die.
+    """
+    order = _encode_order(spec, children_dir)
+    ours, theirs = socket.socketpair()
+    control = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
+    try:
+        process = await _start_supervisor(theirs)
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    supervised = _Supervised(spec, process, control, children_dir)
+    try:
+        return await supervised.converse(order)
+    finally:
+        with trio.CancelScope(shield=True):
+            await supervised.end()
+
+
+async def _start_supervisor(control: socket.socket) -> trio.Process:
+    argv = [sys.executable, "-I", "-S", str(_SUPERVISOR), str(control.fileno())]
+    return await trio.lowlevel.open_process(
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=(control.fileno(),),
+        env={name: os.environ[name] for name in _LOADER_NAMES if name in os.environ},
+    )
+
+
+def _encode_order(spec: ChildSpec, children_dir: Path | None) -> bytes:
+    if not spec.argv or not spec.argv[0]:
+        raise OpcodeError(ErrorCode.VALIDATION_ERROR, "the command is empty")
+    env = {os.fsencode(name): os.fsencode(value) for name, value in spec.env.items()}
+    argv = [os.fsencode(item) for item in spec.argv]
+    if any(b"\0" in text for text in [*argv, *env, *env.values()]):
+        raise OpcodeError(
+            ErrorCode.VALIDATION_ERROR, "a command, its arguments and its environment hold no NUL"
+        )
+    order = {
+        "argv": argv,
+        "env": env,
+        "cwd": None if spec.cwd is None else os.fsencode(spec.cwd),
+        "children_dir": None if children_dir is None else os.fsencode(children_dir),
+        "record": b"\0".join(marker_of(dict(spec.env))).replace(b"\n", b"\\n"),
+        "grace_ms": math.ceil(spec.grace_s * 1000),
+    }
+    body = marshal.dumps(order)
+    return len(body).to_bytes(8, "big") + body
+
+
+class _Supervised:
+    """One supervisor and the streams to its command."""
+
+    def __init__(
+        self,
+        spec: ChildSpec,
+        process: trio.Process,
+        control: trio.SocketStream,
+        children_dir: Path | None,
+    ) -> None:
+        self._spec, self._process, self._control = spec, process, control
+        self._children_dir = children_dir
+        self._family = Family(process.pid, start_time(process.pid) or 0, marker_of(dict(spec.env)))
+        self._report = _Report()
+        self._stdout, self._stderr = (
+            _Capture(spec.output_bytes_max),
+            _Capture(spec.output_bytes_max),
+        )
+        self._began = trio.current_time()
+        self._killed = False
+
+    async def converse(self, order: bytes) -> ChildResult:
+        """Give the order, feed and drain the streams, wait for the end."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._feed)
+            nursery.start_soon(self._drain, self._process.stdout, self._stdout)
+            nursery.start_soon(self._drain, self._process.stderr, self._stderr)
+            await self._talk_until_timeout(order)
+            # A stream is at its end now, unless something outside the tree was handed its descriptor.
+            patience_s = _DRAIN_DEADLINE_S if self._report.gone else 0
+            nursery.cancel_scope.deadline = trio.current_time() + patience_s
+        return self._result()
+
+    async def _talk_until_timeout(self, order: bytes) -> None:
+        limit = math.inf if self._spec.timeout_s is None else self._spec.timeout_s
+        with trio.move_on_after(limit) as scope:
+            with contextlib.suppress(trio.BrokenResourceError):
+                await self._control.send_all(order)
+            await self._listen()
+        if scope.cancelled_caught:
+            self._killed = True
+            with trio.move_on_after(self._spec.grace_s + _END_DEADLINE_S):
+                await self._ask_to_end()
+                await self._listen()
+
+    async def _listen(self) -> None:
+        """Take in the supervisor's report until it closes."""
+        pending = b""
+        with contextlib.suppress(trio.BrokenResourceError):
+            async for part in self._control:
+                *lines, pending = (pending + part).split(b"\n")
+                for line in lines:
+                    self._report.take(line.decode())
+
+    async def _feed(self) -> None:
+        stream = self._process.stdin
+        assert stream is not None
+        async with stream:
+            with contextlib.suppress(trio.BrokenResourceError):
+                await stream.send_all(self._spec.stdin or b"")
+
+    async def _drain(self, stream: trio.abc.ReceiveStream | None, into: _Capture) -> None:
+        assert stream is not None
+        async with stream:
+            await into.fill(stream)
+
+    async def _ask_to_end(self) -> None:
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._control.send_all(b"t")
+
+    async def end(self) -> None:
+        """See to it that supervisor and tree are gone, and let go of every descriptor. Harmless when they are."""
+        try:
+            with trio.move_on_after(self._spec.grace_s + _END_DEADLINE_S):
+                await self._end_softly()
+            if self._process.returncode is None:
+                self._process.kill()
+                await self._process.wait()
+            if not self._report.gone:
+                await end_family(self._family, deadline_s=_END_DEADLINE_S)
+                self._forget()
+        finally:
+            await self._release()
+
+    def _forget(self) -> None:
+        """Take away the record of a supervisor that could not do so itself."""
+        if self._children_dir is not None:
+            name = f"{self._family.supervisor}-{self._family.start}"
+            for path in (self._children_dir / name, self._children_dir / f".{name}"):
+                path.unlink(missing_ok=True)
+
+    async def _end_softly(self) -> None:
+        if not self._report.gone and self._process.returncode is None:
+            await self._ask_to_end()
+            await self._listen()
+        await self._process.wait()
+
+    async def _release(self) -> None:
+        for stream in (
+            self._control,
+            self._process.stdin,
+            self._process.stdout,
+            self._process.stderr,
+        ):
+            if stream is not None:
+                await trio.aclose_forcefully(stream)
+
+    def _result(self) -> ChildResult:
+        report = self._report
+        if report.failed is not None:
+            raise _start_error(self._spec, *report.failed)
+        if not report.gone or report.status is None:
+            raise OpcodeError(
+                ErrorCode.ISOLATION_ERROR,
+                "the supervisor of the command ended before the command did; its processes were ended from outside",
+            )
+        code = os.waitstatus_to_exitcode(report.status)
+        return ChildResult(
+            exit_code=max(code, -1) if not self._killed else -1,
+            signal=signal.Signals(-code).name if code < 0 else None,
+            stdout=bytes(self._stdout.kept),
+            stderr=bytes(self._stderr.kept),
+            stdout_truncated=self._stdout.truncated,
+            stderr_truncated=self._stderr.truncated,
+            duration_s=trio.current_time() - self._began,
+            killed=self._killed,
+        )
+
+
+def _start_error(spec: ChildSpec, number: int, stage: str) -> OpcodeError:
+    why = os.strerror(number) if number else "unexpected failure"
+    what = f"the working directory {str(spec.cwd)!r}" if stage == "cwd" else f"{spec.argv[0]!r}"
+    missing = number in {errno.ENOENT, errno.ENOTDIR}
+    return OpcodeError(
+        ErrorCode.EXECUTION_ERROR,
+        f"cannot start {what}: {why}",
+        details={"errno": number, "stage": stage},
+        next="check the name and the PATH of the step" if missing else None,
+    )

@@ -1,0 +1,302 @@
+"""The journal's folder: what stands in it, how it comes to be, and what is refused before any of it is mapped.
+
+| name | what it is |
+|---|---|
+| `VERSION` | version of the layout, as a line of text |
+| `lock` | flock of the one writer, with its process id |
+| `data/` | the LMDB environment |
+| `data.new/` | an environment that a cut first start left behind |
+| `witness` | ring of the last commits (witness.py) |
+| `journal.created` | the store's name; it stands here from the end of the first start on |
+
+Rule 1: the environment is built in `data.new` and renamed when it is complete and synced: LMDB
+    cannot open an environment whose first initialisation was cut off.
+Rule 2: `journal.created` is synced before anything is acknowledged. Without it and without data, a
+    start begins anew; with it, a missing data file is a loss and refused.
+Rule 3: the size of the data file is compared with its meta page before it is mapped: reading a page
+    behind the end of a truncated file kills the process (SIGBUS).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import lmdb
+from lmdb.verify import verify as verify_pages
+
+from opcode_runtime.storage.errors import JournalFull, JournalLocked, JournalUnopenable
+from opcode_runtime.storage.tables import STORE_VERSION, Store, Tables, Tail
+from opcode_runtime.storage.witness import Witness
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_TABLES_MAX = 32
+_READERS_MAX = 1024
+_OWN_NAMES = frozenset(
+    {"VERSION", "VERSION.new", "lock", "data", "data.new", "witness", "journal.created"}
+)
+# LMDB 0.9: a 16-byte page header, then magic, version, address, map size, two database entries of 48 bytes (the first
+# begins with the page size), last page number, transaction number. All in the machine's own byte order.
+_META = struct.Struct("=II16xI92xQQ")
+_META_AT = 16
+_MAGIC = 0xBEEFC0DE
+_FORMAT = 1
+
+
+class Folder:
+    """Paths in a journal folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.version = root / "VERSION"
+        self.lock = root / "lock"
+        self.data = root / "data"
+        self.data_file = root / "data" / "data.mdb"
+        self.building = root / "data.new"
+        self.witness = root / "witness"
+        self.created = root / "journal.created"
+
+    def unopenable(self, reason: str, advice: str) -> JournalUnopenable:
+        """The error for this folder."""
+        return JournalUnopenable(f"cannot open the journal in {self.root}: {reason}", next=advice)
+
+
+def is_no_room(error: lmdb.Error) -> bool:
+    """Whether an error of LMDB says that the map or the file system is full."""
+    return isinstance(error, lmdb.MapFullError) or getattr(error, "code", 0) in _NO_ROOM
+
+
+@contextmanager
+def translated(folder: Folder) -> Iterator[None]:
+    """Errors of the file system and of LMDB while opening, in our own words."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise JournalFull(str(error)) from error
+        raise folder.unopenable(str(error), "check the path and its permissions") from error
+    except lmdb.Error as error:
+        if is_no_room(error):
+            raise JournalFull(str(error)) from error
+        raise folder.unopenable(str(error), "restore it from a backup") from error
+
+
+def enter(folder: Folder) -> None:
+    """Make the folder if there is none, and refuse one that belongs to something else."""
+    if not folder.root.exists():
+        folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sync_directory(folder.root.parent)
+    found = {entry.name for entry in folder.root.iterdir()}
+    if found - _OWN_NAMES and not folder.version.exists():
+        names = ", ".join(sorted(found - _OWN_NAMES)[:3])
+        raise folder.unopenable(f"it holds other things ({names})", "name an empty folder")
+
+
+def lock(folder: Folder) -> int:
+    """Take the writer's lock; the lock file is all that this touches. The lock is gone when the descriptor is.
+
+    Raises:
+        JournalLocked: another writer has it; the message names its process.
+    """
+    fd = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(fd, 0)
+        os.write(fd, f"{os.getpid()}\n".encode())
+    except BlockingIOError as error:
+        holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(fd)
+        message = f"the journal in {folder.root} is in use by process {holder}"
+        advice = "talk to that daemon, stop it, or name another data folder"
+        raise JournalLocked(message, next=advice) from error
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def check_version(folder: Folder) -> None:
+    """Refuse a store of a newer layout by name.
+
+    Raises:
+        JournalUnopenable: it is newer, or the file is not readable as a version.
+    """
+    try:
+        line = folder.version.read_text("utf-8").strip()
+        found = int(line)
+    except FileNotFoundError:
+        return
+    except ValueError as error:
+        raise folder.unopenable("VERSION holds no number", "restore it from a backup") from error
+    if found > STORE_VERSION:
+        reason = (
+            f"it was written by a newer release (layout {found}, this one knows {STORE_VERSION})"
+        )
+        raise folder.unopenable(reason, "upgrade opcode")
+
+
+def prepare(folder: Folder, map_bytes: int) -> None:
+    """Bring the folder to the state in which its environment can be opened: create, finish, or refuse."""
+    begun = folder.data_file.exists()
+    if folder.created.exists():
+        _check_whole(folder, begun=begun)
+        return
+    if not begun:
+        _start_over(folder, map_bytes)
+    elif _holds_commits(folder, map_bytes):
+        advice = "copy the whole folder, or restore it from a backup"
+        raise folder.unopenable("its journal.created is missing, it was half copied", advice)
+    _finish(folder, map_bytes)
+
+
+def open_environment(path: Path, map_bytes: int) -> lmdb.Environment:
+    """Open an environment with the flags under which a commit is durable."""
+    size = map_bytes
+    with suppress(FileNotFoundError):
+        size = max(size, (path / "data.mdb").stat().st_size)
+    return lmdb.open(
+        str(path),
+        map_size=size,
+        max_dbs=_TABLES_MAX,
+        max_readers=_READERS_MAX,
+        mode=0o600,
+        sync=True,
+        metasync=True,
+        writemap=False,
+        map_async=False,
+    )
+
+
+def preflight(folder: Folder) -> None:
+    """Look at the data file without mapping it.
+
+    Raises:
+        JournalUnopenable: not LMDB's, cut off, or of a format that this release does not read.
+    """
+    advice = "restore it from a backup"
+    size = folder.data_file.stat().st_size
+    metas = _read_metas(folder.data_file)
+    if not metas:
+        raise folder.unopenable("data.mdb is not an LMDB file, or it was cut off", advice)
+    page_bytes, last_page, _ = max(metas, key=lambda meta: meta[2])
+    needed = (last_page + 1) * page_bytes
+    if size >= needed:
+        return
+    # LMDB does not write a page at the end that was taken and given back in one transaction. So a file may be short and
+    # sound; whether it is, only a walk over its pages tells.
+    problems: list[object] = verify_pages(str(folder.data_file), subdir=False)  # type: ignore[no-untyped-call]
+    if problems:
+        raise folder.unopenable(f"data.mdb has {size} bytes of {needed}: it was cut off", advice)
+    os.truncate(folder.data_file, needed)
+
+
+def sync_directory(path: Path) -> None:
+    """Make names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _check_whole(folder: Folder, *, begun: bool) -> None:
+    advice = "restore the folder from a backup, or remove it to begin with an empty journal"
+    if not begun:
+        raise folder.unopenable("its data file is missing, the journal is lost", advice)
+    if not folder.version.exists():
+        raise folder.unopenable("its VERSION is missing, it was half copied", advice)
+
+
+def _start_over(folder: Folder, map_bytes: int) -> None:
+    witness = Witness.open(folder.witness)
+    if witness is not None:
+        seen = witness.last()
+        witness.close()
+        if seen is not None:
+            advice = "restore the folder from a backup, or remove it"
+            raise folder.unopenable("only its witness is left, the journal is lost", advice)
+    _write_durably(folder.version, f"{STORE_VERSION}\n")
+    shutil.rmtree(folder.building, ignore_errors=True)
+    folder.building.mkdir(mode=0o700)
+    _initialise(folder.building, map_bytes)
+    _sync_file(folder.building / "data.mdb")
+    sync_directory(folder.building)
+    folder.building.rename(folder.data)
+    sync_directory(folder.root)
+
+
+def _initialise(path: Path, map_bytes: int) -> None:
+    name = secrets.token_bytes(16)
+    env = open_environment(path, map_bytes)
+    try:
+        tables = Tables(env, create=True)
+        with env.begin(write=True) as txn:
+            tables.put_store(txn, Store(STORE_VERSION, name))
+            tables.put_tail(txn, Tail(0, 0, 0, 0.0, name))
+    finally:
+        env.close()
+    (path / "lock.mdb").unlink(missing_ok=True)
+
+
+def _finish(folder: Folder, map_bytes: int) -> None:
+    name = _look(folder, map_bytes)[0].name
+    Witness.create(folder.witness).close()
+    _write_durably(folder.created, name.hex() + "\n")
+
+
+def _holds_commits(folder: Folder, map_bytes: int) -> bool:
+    return _look(folder, map_bytes)[1].commit > 0
+
+
+def _look(folder: Folder, map_bytes: int) -> tuple[Store, Tail]:
+    preflight(folder)
+    env = open_environment(folder.data, map_bytes)
+    try:
+        tables = Tables(env)
+        with env.begin() as txn:
+            return tables.store(txn), tables.tail(txn)
+    finally:
+        env.close()
+
+
+def _read_metas(path: Path) -> list[tuple[int, int, int]]:
+    """Page size, last page and transaction of both meta pages, as far as they are readable."""
+    with path.open("rb") as file:
+        first = _read_meta(file.read(_META_AT + _META.size))
+        if first is None:
+            return []
+        file.seek(first[0])
+        second = _read_meta(file.read(_META_AT + _META.size))
+    return [meta for meta in (first, second) if meta is not None]
+
+
+def _read_meta(raw: bytes) -> tuple[int, int, int] | None:
+    if len(raw) < _META_AT + _META.size:
+        return None
+    magic, version, page_bytes, last_page, transaction = _META.unpack_from(raw, _META_AT)
+    if magic != _MAGIC or version != _FORMAT or page_bytes not in {1 << n for n in range(9, 17)}:
+        return None
+    return page_bytes, last_page, transaction
+
+
+def _write_durably(path: Path, text: str) -> None:
+    draft = path.with_name(path.name + ".new")
+    draft.write_text(text, "utf-8")
+    _sync_file(draft)
+    draft.rename(path)
+    sync_directory(path.parent)
+
+
+def _sync_file(path: Path) -> None:
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

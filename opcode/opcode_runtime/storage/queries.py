@@ -1,0 +1,209 @@
+"""Reading the rows that follow from events: workflows, templates, open decisions, idempotency keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from opcode_runtime.model.definition import Template
+from opcode_runtime.model.record import DecisionRow, KeyRow, WorkflowRow
+from opcode_runtime.storage import keys
+from opcode_runtime.storage.codec import decode_row
+from opcode_runtime.storage.errors import JournalCorrupt
+from opcode_runtime.storage.projections import OPEN, listings
+from opcode_runtime.storage.reader import StreamReader
+from opcode_runtime.storage.tables import Tables, Txn, ascending, behind, descending
+
+
+class WorkflowFilter(msgspec.Struct, frozen=True):
+    """Which workflows are asked for; None asks for all."""
+
+    status: str | None = None
+    agent_id: str | None = None
+    template_name: str | None = None
+    since: float | None = None
+
+    def listing(self) -> tuple[str, str]:
+        """The listing (tag, value) that holds them all and the fewest others."""
+        if self.status in OPEN:
+            return "s", self.status or ""
+        if self.agent_id is not None:
+            return "a", self.agent_id
+        if self.template_name is not None:
+            return "t", self.template_name
+        return ("*", "") if self.status is None else ("s", self.status)
+
+    def admits(self, row: WorkflowRow) -> bool:
+        """Whether a row is asked for, its time aside."""
+        return (
+            (self.status is None or row.status == self.status)
+            and (self.agent_id is None or row.agent_id == self.agent_id)
+            and (self.template_name is None or row.template_name == self.template_name)
+        )
+
+
+class Projections(StreamReader):
+    """The queries of a journal. All of them raise JournalCorrupt for a row that is not what was written."""
+
+    def workflow(self, workflow_id: str) -> WorkflowRow | None:
+        """The summary of a workflow."""
+        with self._reading() as txn:
+            return workflow_row(txn, self._tables, workflow_id)
+
+    def workflows(
+        self,
+        *,
+        status: str | None = None,
+        agent_id: str | None = None,
+        template_name: str | None = None,
+        since: float | None = None,
+        limit: int = 50,
+        before: tuple[float, str] | None = None,
+    ) -> list[WorkflowRow]:
+        """Workflows, the newest first.
+
+        Arguments:
+            since: created at this time (UTC seconds) or later.
+            before: (created_at, id) of the last row of the page before.
+        """
+        wanted = WorkflowFilter(status, agent_id, template_name, since)
+        with self._reading() as txn:
+            rows: list[WorkflowRow] = []
+            for row in _listed(txn, self._tables, wanted, before):
+                if len(rows) >= limit:
+                    break
+                if wanted.admits(row):
+                    rows.append(row)
+            return rows
+
+    def open_workflows(self) -> list[str]:
+        """Ids of the workflows that have not ended, the oldest first."""
+        with self._reading() as txn:
+            found = [
+                (key.removeprefix(prefix), value)
+                for prefix in (keys.listing_of("s", status) for status in OPEN)
+                for key, value in ascending(txn, self._tables.listings, prefix)
+            ]
+        return [value.decode("utf-8", "surrogatepass") for _, value in sorted(found)]
+
+    def template(self, name: str, version: str | None = None) -> Template | None:
+        """A version of a template, the latest when none is named."""
+        with self._reading() as txn:
+            return _template(txn, self._tables, name, version)
+
+    def templates(
+        self,
+        *,
+        name: str | None = None,
+        agent_id: str | None = None,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> list[Template]:
+        """Template versions by name, the latest version of a name first.
+
+        Arguments:
+            after: `name@version` of the last one of the page before; a bare name skips all its versions.
+        """
+        found: list[Template] = []
+        with self._reading() as txn:
+            start = _template_start(txn, self._tables, after) if after is not None else b""
+            prefix = b"" if name is None else keys.text(name)
+            for key, value in ascending(txn, self._tables.templates, prefix, max(start, prefix)):
+                if len(found) >= limit:
+                    break
+                template = decode_row(key, value, Template)
+                if agent_id is None or template.agent_id == agent_id:
+                    found.append(template)
+        return found
+
+    def pending_decisions(
+        self, *, agent_id: str | None = None, workflow_id: str | None = None, limit: int = 50
+    ) -> list[DecisionRow]:
+        """Open decisions, the oldest first.
+
+        Arguments:
+            agent_id: those that wait for this agent: it is the target, or there is no target and
+                the workflow is its own.
+        """
+        found: list[DecisionRow] = []
+        with self._reading() as txn:
+            for row in _open_decisions(txn, self._tables, workflow_id):
+                if len(found) >= limit:
+                    break
+                if agent_id is None or _waits_for(txn, self._tables, row, agent_id):
+                    found.append(row)
+        return found
+
+    def key(self, scope: str, key: str) -> KeyRow | None:
+        """What an idempotency key has done; None when it was never used."""
+        place = keys.idempotency(scope, key)
+        with self._reading() as txn:
+            value = txn.get(place, db=self._tables.keys)
+            return None if value is None else decode_row(place, value, KeyRow)
+
+
+def workflow_row(txn: Txn, tables: Tables, workflow_id: str) -> WorkflowRow | None:
+    """The row of a workflow, completed by the head of its stream."""
+    key = keys.text(workflow_id)
+    value = txn.get(key, db=tables.workflows)
+    if value is None:
+        return None
+    row = decode_row(key, value, WorkflowRow)
+    head = tables.head(txn, key)
+    row.seq, row.updated_at = head.seq, head.at
+    return row
+
+
+def _listed(
+    txn: Txn, tables: Tables, wanted: WorkflowFilter, before: tuple[float, str] | None
+) -> Iterator[WorkflowRow]:
+    """The rows of a listing, the newest first, each checked to belong there."""
+    tag, value = wanted.listing()
+    end = b"" if before is None else keys.listing(tag, value, *before)
+    for _, found in descending(txn, tables.listings, keys.listing_of(tag, value), end):
+        workflow_id = found.decode("utf-8", "surrogatepass")
+        row = workflow_row(txn, tables, workflow_id)
+        if row is None or row.id != workflow_id or (tag, value) not in listings(row):
+            raise JournalCorrupt("a listing does not fit the row", stream=workflow_id)
+        if wanted.since is not None and row.created_at < wanted.since:
+            return
+        yield row
+
+
+def _template(txn: Txn, tables: Tables, name: str, version: str | None) -> Template | None:
+    if version is not None:
+        key = keys.template(name, version)
+        value = txn.get(key, db=tables.templates)
+        return None if value is None else decode_row(key, value, Template)
+    for key, value in ascending(txn, tables.templates, keys.text(name)):
+        return decode_row(key, value, Template)
+    return None
+
+
+def _template_start(txn: Txn, tables: Tables, after: str) -> bytes:
+    name, _, version = after.rpartition("@")
+    key = keys.template(name, version)
+    if name and txn.get(key, db=tables.templates) is not None:
+        return key + b"\0"
+    return behind(keys.text(after))
+
+
+def _open_decisions(txn: Txn, tables: Tables, workflow_id: str | None) -> Iterator[DecisionRow]:
+    if workflow_id is not None:
+        found = ascending(txn, tables.decisions, keys.text(workflow_id))
+        rows = [decode_row(key, value, DecisionRow) for key, value in found]
+        yield from sorted(rows, key=lambda row: (row.created_at, row.id))
+        return
+    for _, key in ascending(txn, tables.asked, b""):
+        value = txn.get(key, db=tables.decisions)
+        if value is None:
+            raise JournalCorrupt("a listed decision is missing")
+        yield decode_row(key, value, DecisionRow)
+
+
+def _waits_for(txn: Txn, tables: Tables, row: DecisionRow, agent_id: str) -> bool:
+    if row.target_agent_id is not None:
+        return row.target_agent_id == agent_id
+    workflow = workflow_row(txn, tables, row.workflow_id)
+    return workflow is not None and workflow.agent_id == agent_id

@@ -1,0 +1,149 @@
+"""Reading streams. Every read is one short LMDB transaction, takes no lock, and returns decoded values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import lmdb
+
+from opcode_runtime.model.record import Record
+from opcode_runtime.storage import keys
+from opcode_runtime.storage.codec import DIGEST_BYTES, decode_record, place_of
+from opcode_runtime.storage.errors import JournalClosed, JournalCorrupt, JournalUnknown
+from opcode_runtime.storage.tables import Head, Tables, Txn, ascending
+
+
+class StreamReader:
+    """The reading side of a journal, over an environment that somebody else opens and closes."""
+
+    def __init__(self, env: lmdb.Environment, tables: Tables) -> None:
+        self._env = env
+        self._tables = tables
+        self._closed = False
+
+    @contextmanager
+    def _reading(self) -> Iterator[Txn]:
+        """A read transaction, with LMDB's errors translated."""
+        if self._closed:
+            raise JournalClosed
+        try:
+            with self._begin() as txn:
+                yield txn
+        except lmdb.PanicError as error:
+            raise JournalUnknown(str(error)) from error
+        except lmdb.Error as error:
+            if self._closed:
+                raise JournalClosed from error
+            raise JournalCorrupt(str(error)) from error
+
+    def _begin(self) -> Txn:
+        try:
+            return self._env.begin()
+        except lmdb.ReadersFullError:
+            self._env.reader_check()  # frees the slots of readers that were killed
+            return self._env.begin()
+
+    def read(self, stream: str, after_seq: int = 0, limit: int | None = None) -> list[Record]:
+        """Events of a stream in order, from `after_seq + 1` on, at most `limit`.
+
+        Raises:
+            JournalCorrupt: a record, the index or the head is not what was written.
+        """
+        with self._reading() as txn:
+            return read_stream(txn, self._tables, stream, after_seq, limit)
+
+    def read_all(self, after_position: int = 0, limit: int = 1000) -> list[Record]:
+        """Events of all streams in the order in which they were written, from `after_position + 1` on.
+
+        Raises:
+            JournalCorrupt: a record or the index is not what was written.
+        """
+        with self._reading() as txn:
+            return _read_all(txn, self._tables, after_position, limit)
+
+    def head(self, stream: str) -> tuple[int, bytes]:
+        """Seq and digest of a stream's last record; (0, b"") when the stream is unknown."""
+        with self._reading() as txn:
+            head = self._tables.head(txn, keys.text(stream))
+        return head.seq, head.digest
+
+    def last_position(self) -> int:
+        """Position of the last record; 0 in an empty journal."""
+        with self._reading() as txn:
+            return self._tables.tail(txn).position
+
+    def last_at(self) -> float | None:
+        """Time of the newest record (UTC seconds); None in an empty journal."""
+        with self._reading() as txn:
+            tail = self._tables.tail(txn)
+        return tail.at if tail.position else None
+
+
+def read_stream(
+    txn: Txn, tables: Tables, stream: str, after_seq: int, limit: int | None
+) -> list[Record]:
+    """As `StreamReader.read`, in a transaction that is there."""
+    key = keys.text(stream)
+    head = tables.head(txn, key)
+    previous = _digest_at(txn, tables, stream, after_seq)
+    records: list[Record] = []
+    seq = after_seq
+    for entry, position in ascending(txn, tables.index, key, key + keys.number(after_seq + 1)):
+        if limit is not None and len(records) >= limit:
+            return records
+        seq += 1
+        if keys.read_number(entry) != seq:
+            raise JournalCorrupt("the record is missing", stream=stream, seq=seq)
+        value = _record_at(txn, tables, position, stream, seq)
+        records.append(decode_record(value, keys.read_number(position), stream, seq, previous))
+        previous = value[-DIGEST_BYTES:]
+    _check_end(stream, head, seq, previous, after_seq)
+    return records
+
+
+def _check_end(stream: str, head: Head, seq: int, digest: bytes, after_seq: int) -> None:
+    if seq == after_seq and after_seq > head.seq:
+        return  # asked for what lies behind the end
+    if seq < head.seq:
+        raise JournalCorrupt("the record is missing", stream=stream, seq=seq + 1)
+    if seq > head.seq:
+        raise JournalCorrupt("the record lies behind the head", stream=stream, seq=head.seq + 1)
+    if digest != head.digest:
+        raise JournalCorrupt("the head does not fit the last record", stream=stream, seq=seq)
+
+
+def _record_at(txn: Txn, tables: Tables, position: bytes, stream: str, seq: int) -> bytes:
+    value = txn.get(position, db=tables.records)
+    if value is None:
+        raise JournalCorrupt("the record is missing", stream=stream, seq=seq)
+    return value
+
+
+def _digest_at(txn: Txn, tables: Tables, stream: str, seq: int) -> bytes:
+    """Digest of the record `seq` of a stream, upon which the next one must build; empty when there is none."""
+    position = txn.get(keys.event(stream, seq), db=tables.index) if seq else None
+    if position is None:
+        return b""
+    return _record_at(txn, tables, position, stream, seq)[-DIGEST_BYTES:]
+
+
+def _read_all(txn: Txn, tables: Tables, after_position: int, limit: int) -> list[Record]:
+    records: list[Record] = []
+    digests: dict[str, bytes] = {}
+    expected = after_position
+    for key, value in ascending(txn, tables.records, b"", keys.number(after_position + 1)):
+        if len(records) >= limit:
+            return records
+        expected += 1
+        if keys.read_number(key) != expected:
+            raise JournalCorrupt(f"the record at position {expected} is missing")
+        stream, seq = place_of(value)
+        previous = digests.get(stream)
+        if previous is None:
+            previous = _digest_at(txn, tables, stream, seq - 1)
+        records.append(decode_record(value, expected, stream, seq, previous))
+        digests[stream] = value[-DIGEST_BYTES:]
+    if expected < tables.tail(txn).position:
+        raise JournalCorrupt(f"the record at position {expected + 1} is missing")
+    return records

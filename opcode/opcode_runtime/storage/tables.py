@@ -1,0 +1,157 @@
+"""The tables of the journal's LMDB environment, and the three fixed values in them: store, tail and heads.
+
+| table | key | value |
+|---|---|---|
+| records | position | record (codec.py), append-only |
+| index | stream, seq | position |
+| heads | stream | sealed Head |
+| meta | `store` | sealed Store |
+| meta | `tail` | sealed Tail |
+| workflows | id | sealed WorkflowRow |
+| listings | tag, value, created_at, id | id |
+| decisions | workflow, decision | sealed DecisionRow (open ones only) |
+| asked | created_at, workflow, decision | key in decisions |
+| templates | name, version descending | sealed Template |
+| keys | digest of (scope, key) | sealed KeyRow |
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
+
+import lmdb
+
+from opcode_runtime.storage.codec import seal, unseal
+from opcode_runtime.storage.errors import JournalCorrupt
+
+STORE_VERSION = 1
+"""Version of this layout: in the `VERSION` file, and in the store itself."""
+
+Txn: TypeAlias = "lmdb.Transaction[bytes]"
+
+_HEAD = struct.Struct(">Q16sdI")
+_TAIL = struct.Struct(">QQQd16s")
+_STORE = struct.Struct(">I16s")
+_STORE_KEY, _TAIL_KEY = b"store", b"tail"
+
+
+class Head(NamedTuple):
+    """Where a stream stands: its last seq, that record's digest and time, and how many decisions are open."""
+
+    seq: int = 0
+    digest: bytes = b""
+    at: float = 0.0
+    pending: int = 0
+
+
+class Tail(NamedTuple):
+    """Where the journal stands.
+
+    The epoch of its last writer, the number of commits, the last position and its time, and the running root.
+    """
+
+    epoch: int
+    commit: int
+    position: int
+    at: float
+    root: bytes
+
+
+class Store(NamedTuple):
+    """What never changes: the layout's version and the store's own random name (16 bytes)."""
+
+    version: int
+    name: bytes
+
+
+class Tables:
+    """Handles of all tables of an environment.
+
+    Raises:
+        lmdb.Error: a table is missing and `create` is false.
+    """
+
+    def __init__(self, env: lmdb.Environment, *, create: bool = False) -> None:
+        def table(name: str) -> lmdb._Database:
+            return env.open_db(name.encode(), create=create)
+
+        self.records = table("records")
+        self.index = table("index")
+        self.heads = table("heads")
+        self.meta = table("meta")
+        self.workflows = table("workflows")
+        self.listings = table("listings")
+        self.decisions = table("decisions")
+        self.asked = table("asked")
+        self.templates = table("templates")
+        self.keys = table("keys")
+
+    def store(self, txn: Txn) -> Store:
+        """What this store is."""
+        body = self._meta(txn, _STORE_KEY)
+        return Store(*_STORE.unpack(body))
+
+    def tail(self, txn: Txn) -> Tail:
+        """Where the journal stands."""
+        return Tail(*_TAIL.unpack(self._meta(txn, _TAIL_KEY)))
+
+    def put_store(self, txn: Txn, store: Store) -> None:
+        """Write down what this store is; once, at creation."""
+        txn.put(_STORE_KEY, seal(_STORE_KEY, _STORE.pack(*store)), db=self.meta)
+
+    def put_tail(self, txn: Txn, tail: Tail) -> None:
+        """Write down where the journal stands."""
+        txn.put(_TAIL_KEY, seal(_TAIL_KEY, _TAIL.pack(*tail)), db=self.meta)
+
+    def head(self, txn: Txn, stream_key: bytes) -> Head:
+        """Where a stream stands; the empty Head when it is unknown."""
+        value = txn.get(stream_key, db=self.heads)
+        if value is None:
+            return Head()
+        body = unseal(stream_key, value, "head of a stream")
+        return Head(*_HEAD.unpack(body))
+
+    def put_head(self, txn: Txn, stream_key: bytes, head: Head) -> None:
+        """Write down where a stream stands."""
+        txn.put(stream_key, seal(stream_key, _HEAD.pack(*head)), db=self.heads)
+
+    def _meta(self, txn: Txn, key: bytes) -> bytes:
+        value = txn.get(key, db=self.meta)
+        if value is None:
+            raise JournalCorrupt(f"the {key.decode()} entry is missing")
+        return unseal(key, value, f"{key.decode()} entry")
+
+
+def ascending(
+    txn: Txn, table: lmdb._Database, prefix: bytes, start: bytes = b""
+) -> Iterator[tuple[bytes, bytes]]:
+    """Entries whose key begins with `prefix`, from `start` on, in the order of keys."""
+    cursor = txn.cursor(table)
+    found = cursor.set_range(start or prefix) if start or prefix else cursor.first()
+    while found:
+        key, value = cursor.item()
+        if not key.startswith(prefix):
+            return
+        yield key, value
+        found = cursor.next()
+
+
+def descending(
+    txn: Txn, table: lmdb._Database, prefix: bytes, before: bytes = b""
+) -> Iterator[tuple[bytes, bytes]]:
+    """Entries whose key begins with `prefix` (one that ends a text), below `before`, highest first."""
+    cursor = txn.cursor(table)
+    found = cursor.prev() if cursor.set_range(before or behind(prefix)) else cursor.last()
+    while found:
+        key, value = cursor.item()
+        if not key.startswith(prefix):
+            return
+        yield key, value
+        found = cursor.prev()
+
+
+def behind(prefix: bytes) -> bytes:
+    """A key above every key in which a number or time follows `prefix`."""
+    return prefix + b"\xff" * 9

@@ -1,0 +1,165 @@
+"""The whole check of a journal: every chain, every head, the index, and every row against the fold of its events.
+
+One stream is held in memory at a time. That nothing is there that no event accounts for follows
+from counting.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import lmdb
+
+from opcode_runtime.model.definition import Template
+from opcode_runtime.model.record import DecisionRow, KeyRow, Record, WorkflowRow
+from opcode_runtime.storage import keys, projections
+from opcode_runtime.storage.codec import decode_row, place_of
+from opcode_runtime.storage.errors import JournalCorrupt
+from opcode_runtime.storage.reader import read_stream
+from opcode_runtime.storage.tables import Tables, Txn, ascending
+from opcode_runtime.storage.writer import listing_keys
+
+PROBLEMS_MAX = 100
+
+
+class StreamFold:
+    """What the events of one stream add up to, recomputed from nothing."""
+
+    def __init__(self, stream: str) -> None:
+        self.stream = stream
+        self.workflow: WorkflowRow | None = None
+        self.decisions: dict[str, DecisionRow] = {}
+        self.templates: dict[tuple[str, str], Template] = {}
+        self.keys: dict[tuple[str, str], tuple[KeyRow, int]] = {}
+
+    def add(self, record: Record) -> None:
+        """Fold one more event."""
+        event = record.event
+        self.workflow = projections.fold_workflow(self.workflow, self.stream, event)
+        projections.fold_decisions(self.decisions, self.stream, event)
+        template = projections.template_of(event)
+        if template is not None:
+            self.templates[template.name, template.version] = template
+        keyed = projections.key_of(event, self.stream, record.seq)
+        if keyed is not None:
+            self.keys[keyed[:2]] = keyed[2], record.position
+
+
+class Verification:
+    """One check, in one read transaction. `problems` are sentences for a reader."""
+
+    def __init__(self, txn: Txn, tables: Tables) -> None:
+        self._txn = txn
+        self._tables = tables
+        self._expected: Counter[str] = Counter()
+        self.problems: list[str] = []
+
+    def run(self) -> list[str]:
+        """Check everything; the problems found, at most `PROBLEMS_MAX`."""
+        try:
+            for key, _ in ascending(self._txn, self._tables.heads, b""):
+                self._check_stream(key)
+                if len(self.problems) >= PROBLEMS_MAX:
+                    return self.problems
+            self._check_counts()
+        except (lmdb.Error, JournalCorrupt) as error:
+            self.problems.append(str(error))
+        return self.problems
+
+    def _check_stream(self, key: bytes) -> None:
+        try:
+            stream = self._name(key)
+            records = read_stream(self._txn, self._tables, stream, 0, None)
+            self._expected["records"] += len(records)
+            fold = StreamFold(stream)
+            for record in records:
+                fold.add(record)
+            self._check_rows(key, fold)
+        except JournalCorrupt as error:
+            self.problems.append(error.message)
+
+    def _name(self, key: bytes) -> str:
+        """The stream of a head, as its first record names it: a long name does not stand in the key."""
+        position = self._txn.get(key + keys.number(1), db=self._tables.index)
+        value = None if position is None else self._txn.get(position, db=self._tables.records)
+        if value is None:
+            name = key[:-1].decode("utf-8", "replace")
+            raise JournalCorrupt("the record is missing", stream=name, seq=1)
+        stream, _ = place_of(value)
+        if keys.text(stream) != key:
+            raise JournalCorrupt(f"a head leads to stream {stream!r}, which is another")
+        return stream
+
+    def _check_rows(self, key: bytes, fold: StreamFold) -> None:
+        pending = self._tables.head(self._txn, key).pending
+        self._require(pending == len(fold.decisions), fold.stream, "open decisions are miscounted")
+        self._check_workflow(key, fold)
+        for decision in fold.decisions.values():
+            self._check_decision(decision)
+        for template in fold.templates.values():
+            place = keys.template(template.name, template.version)
+            self._compare("templates", place, template, fold.stream)
+        for (scope, name), (row, position) in fold.keys.items():
+            self._check_key(keys.idempotency(scope, name), row, position)
+
+    def _check_workflow(self, key: bytes, fold: StreamFold) -> None:
+        if fold.workflow is None:
+            return
+        self._compare("workflows", key, fold.workflow, fold.stream)
+        raw = fold.stream.encode("utf-8", "surrogatepass")
+        for place in listing_keys(fold.workflow):
+            self._expected["listings"] += 1
+            found = self._txn.get(place, db=self._tables.listings)
+            self._require(found == raw, fold.stream, "the workflow is missing in a listing")
+
+    def _check_decision(self, row: DecisionRow) -> None:
+        place = keys.decision(row.workflow_id, row.id)
+        self._compare("decisions", place, row, row.workflow_id)
+        self._expected["asked"] += 1
+        found = self._txn.get(keys.moment(row.created_at) + place, db=self._tables.asked)
+        self._require(found == place, row.workflow_id, f"decision {row.id!r} is not listed")
+
+    def _check_key(self, place: bytes, row: KeyRow, position: int) -> None:
+        value = self._txn.get(place, db=self._tables.keys)
+        if value is None:
+            self._require(False, row.stream, f"the idempotency key of seq {row.seq} is missing")
+            return
+        found = decode_row(place, value, KeyRow)
+        if (found.stream, found.seq) == (row.stream, row.seq):
+            self._expected["keys"] += 1
+            self._require(found == row, row.stream, f"the idempotency key of seq {row.seq} differs")
+            return
+        later = self._txn.get(keys.event(found.stream, found.seq), db=self._tables.index)
+        newer = later is not None and keys.read_number(later) > position
+        self._require(newer, row.stream, f"the idempotency key of seq {row.seq} is an older one")
+
+    def _compare(self, table: str, place: bytes, row: object, stream: str) -> None:
+        self._expected[table] += 1
+        value = self._txn.get(place, db=getattr(self._tables, table))
+        found = None if value is None else decode_row(place, value, type(row))
+        self._require(found == row, stream, f"a row of {table} is not what its events say")
+
+    def _check_counts(self) -> None:
+        tail = self._tables.tail(self._txn)
+        self._expected["index"] = tail.position
+        if self._expected["records"] != tail.position:
+            found = self._expected["records"]
+            self.problems.append(f"the heads account for {found} of {tail.position} records")
+        for table in (
+            "records",
+            "index",
+            "workflows",
+            "listings",
+            "decisions",
+            "asked",
+            "templates",
+            "keys",
+        ):
+            entries = self._txn.stat(getattr(self._tables, table))["entries"]
+            if entries != self._expected[table]:
+                wanted = self._expected[table]
+                self.problems.append(f"table {table} has {entries} entries instead of {wanted}")
+
+    def _require(self, holds: bool, stream: str, problem: str) -> None:
+        if not holds:
+            self.problems.append(f"stream {stream!r}: {problem}")

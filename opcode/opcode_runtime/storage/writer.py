@@ -1,0 +1,225 @@
+"""One commit: appends become records, heads and rows inside one LMDB write transaction.
+
+Rule 1: an append whose `expected_seq` is not the stream's last seq is rejected and writes nothing;
+    the others stand.
+Rule 2: appends of one batch to the same stream chain: the second expects the last seq of the first.
+Rule 3: a head or row is read at most once and written at most once per commit, whatever the number
+    of events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+
+from opcode_runtime.model.events import AnyEvent, DecisionRequested
+from opcode_runtime.model.record import DecisionRow, WorkflowRow
+from opcode_runtime.storage import keys, projections
+from opcode_runtime.storage.codec import DIGEST_BYTES, Encoder, decode_row
+from opcode_runtime.storage.errors import JournalCorrupt, JournalLocked
+from opcode_runtime.storage.tables import Head, Tables, Tail, Txn, ascending
+
+
+class Append(msgspec.Struct, frozen=True):
+    """Events to be put at the end of a stream.
+
+    Arguments:
+        expected_seq: seq of the last event that the appender knows, 0 for a new stream.
+    """
+
+    stream: str
+    expected_seq: int
+    events: tuple[AnyEvent, ...]
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """The events are in the journal, `first_seq` to `last_seq`; `position` is that of the last one."""
+
+    first_seq: int
+    last_seq: int
+    position: int
+
+
+class AppendRejected(msgspec.Struct, frozen=True):
+    """Somebody else appended in between: the stream ends at `actual_seq`. Nothing was written."""
+
+    stream: str
+    expected_seq: int
+    actual_seq: int
+
+
+class _Stream:
+    """A stream as the transaction sees it."""
+
+    __slots__ = (
+        "at",
+        "decisions",
+        "digest",
+        "key",
+        "known_seq",
+        "listed",
+        "pending",
+        "row",
+        "row_read",
+        "seq",
+        "stored",
+    )
+
+    def __init__(self, key: bytes, head: Head) -> None:
+        self.key = key
+        self.seq, self.digest, self.at, self.pending = head
+        self.known_seq = head.seq
+        self.row: WorkflowRow | None = None
+        self.row_read = False
+        self.listed: set[bytes] = set()
+        self.decisions: dict[str, DecisionRow] | None = None
+        self.stored: dict[str, DecisionRow] = {}
+
+
+class Commit:
+    """The writing side of one transaction.
+
+    Raises:
+        JournalLocked: a writer of a later epoch has been here.
+    """
+
+    def __init__(self, txn: Txn, tables: Tables, encoder: Encoder, epoch: int) -> None:
+        self._txn = txn
+        self._tables = tables
+        self._encoder = encoder
+        self._epoch = epoch
+        self._before = tables.tail(txn)
+        if self._before.epoch > epoch:
+            raise JournalLocked(
+                f"another process has begun epoch {self._before.epoch} (ours: {epoch})"
+            )
+        self._position = self._before.position
+        self._at = self._before.at
+        self._digests: list[bytes] = []
+        self._streams: dict[str, _Stream] = {}
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to commit."""
+        return bool(self._digests)
+
+    def apply(self, append: Append) -> Appended | AppendRejected:
+        """Put one append into the transaction."""
+        stream = self._streams.get(append.stream)
+        if stream is None:
+            key = keys.text(append.stream)
+            stream = _Stream(key, self._tables.head(self._txn, key))
+            self._streams[append.stream] = stream
+        if append.expected_seq != stream.seq:
+            return AppendRejected(append.stream, append.expected_seq, stream.seq)
+        first = stream.seq + 1
+        self._write(stream, append.stream, append.events)
+        return Appended(first, stream.seq, self._position)
+
+    def finish(self) -> Tail:
+        """Write heads, rows and the tail; what remains is the commit itself."""
+        for stream in self._streams.values():
+            self._flush(stream)
+        root = hashlib.blake2b(
+            b"".join((self._before.root, *self._digests)), digest_size=DIGEST_BYTES
+        ).digest()
+        tail = Tail(self._epoch, self._before.commit + 1, self._position, self._at, root)
+        self._tables.put_tail(self._txn, tail)
+        return tail
+
+    def _write(self, stream: _Stream, name: str, events: Sequence[AnyEvent]) -> None:
+        put, tables, encode = self._txn.put, self._tables, self._encoder.record
+        for event in events:
+            seq = stream.seq + 1
+            value, digest = encode(event, self._epoch, name, seq, stream.digest)
+            position = keys.number(self._position + 1)
+            put(position, value, append=True, db=tables.records)
+            put(stream.key + keys.number(seq), position, db=tables.index)
+            self._position += 1
+            stream.seq, stream.digest, stream.at = seq, digest, event.at
+            self._digests.append(digest)
+            self._project(stream, name, event)
+        if events:
+            self._at = events[-1].at
+
+    def _project(self, stream: _Stream, name: str, event: AnyEvent) -> None:
+        kind = type(event)
+        if kind in projections.WORKFLOW_EVENTS:
+            self._read_row(stream)
+            stream.row = projections.fold_workflow(stream.row, name, event)
+        if kind is DecisionRequested or (stream.pending and kind in projections.DECISION_EVENTS):
+            decisions = self._read_decisions(stream)
+            projections.fold_decisions(decisions, name, event)
+            stream.pending = len(decisions)
+        if kind in projections.NAMING_EVENTS:
+            self._put_names(name, stream.seq, event)
+
+    def _put_names(self, name: str, seq: int, event: AnyEvent) -> None:
+        template = projections.template_of(event)
+        if template is not None:
+            key = keys.template(template.name, template.version)
+            self._txn.put(key, self._encoder.row(key, template), db=self._tables.templates)
+        keyed = projections.key_of(event, name, seq)
+        if keyed is not None:
+            key = keys.idempotency(keyed[0], keyed[1])
+            self._txn.put(key, self._encoder.row(key, keyed[2]), db=self._tables.keys)
+
+    def _read_row(self, stream: _Stream) -> None:
+        if stream.row_read:
+            return
+        stream.row_read = True
+        value = self._txn.get(stream.key, db=self._tables.workflows)
+        if value is not None:
+            stream.row = decode_row(stream.key, value, WorkflowRow)
+            stream.listed = set(listing_keys(stream.row))
+
+    def _read_decisions(self, stream: _Stream) -> dict[str, DecisionRow]:
+        if stream.decisions is None:
+            found = ascending(self._txn, self._tables.decisions, stream.key)
+            rows = [decode_row(key, value, DecisionRow) for key, value in found]
+            stream.stored = {row.id: row for row in rows}
+            if len(stream.stored) != stream.pending:
+                raise JournalCorrupt(f"{stream.pending} open decisions expected, {len(rows)} found")
+            stream.decisions = dict(stream.stored)
+        return stream.decisions
+
+    def _flush(self, stream: _Stream) -> None:
+        if stream.seq == stream.known_seq:
+            return
+        head = Head(stream.seq, stream.digest, stream.at, stream.pending)
+        self._tables.put_head(self._txn, stream.key, head)
+        if stream.row is not None:
+            self._flush_row(stream, stream.row)
+        if stream.decisions is not None:
+            self._flush_decisions(stream.stored, stream.decisions)
+
+    def _flush_row(self, stream: _Stream, row: WorkflowRow) -> None:
+        txn, tables = self._txn, self._tables
+        txn.put(stream.key, self._encoder.row(stream.key, row), db=tables.workflows)
+        wanted = set(listing_keys(row))
+        for key in stream.listed - wanted:
+            txn.delete(key, db=tables.listings)
+        for key in wanted - stream.listed:
+            txn.put(key, row.id.encode("utf-8", "surrogatepass"), db=tables.listings)
+
+    def _flush_decisions(self, old: dict[str, DecisionRow], new: dict[str, DecisionRow]) -> None:
+        txn, tables = self._txn, self._tables
+        for row in old.values():
+            if new.get(row.id) is not row:
+                key = keys.decision(row.workflow_id, row.id)
+                txn.delete(key, db=tables.decisions)
+                txn.delete(keys.moment(row.created_at) + key, db=tables.asked)
+        for row in new.values():
+            if old.get(row.id) is not row:
+                key = keys.decision(row.workflow_id, row.id)
+                txn.put(key, self._encoder.row(key, row), db=tables.decisions)
+                txn.put(keys.moment(row.created_at) + key, key, db=tables.asked)
+
+
+def listing_keys(row: WorkflowRow) -> list[bytes]:
+    """Keys of all listings in which a workflow stands."""
+    return [
+        keys.listing(tag, value, row.created_at, row.id) for tag, value in projections.listings(row)
+    ]

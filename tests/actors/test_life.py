@@ -1,0 +1,359 @@
+"""From on_start to the exit reason: hooks, child tasks, death watch."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any
+
+import pytest
+import trio
+
+from actors import (
+    ActorCancelled,
+    ActorDeadError,
+    ActorStartError,
+    TrioActor,
+    TrioActorRef,
+    open_actor_system,
+)
+
+
+class Noted(TrioActor):
+    """Writes down its hooks; a callable message is called with the actor and awaited."""
+
+    def __init__(self, notes: list[str]) -> None:
+        super().__init__()
+        self.notes = notes
+
+    async def on_start(self) -> None:
+        self.notes.append("start")
+
+    async def on_stop(self) -> None:
+        self.notes.append("stop")
+
+    async def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert exception_type is type(exception_value)
+        assert traceback is not None
+        self.notes.append(f"failure {exception_value}")
+
+    async def on_receive(self, message: Callable[[Noted], Awaitable[Any]] | str) -> Any:
+        if isinstance(message, str):
+            self.notes.append(message)
+            return None
+        return await message(self)
+
+
+async def fail(_: Noted) -> None:
+    raise ValueError("bad message")
+
+
+def task_until_cancelled(notes: list[str]) -> Callable[[], Awaitable[None]]:
+    async def task() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            notes.append("task over")
+
+    return task
+
+
+async def test_a_normal_life_is_start_messages_stop() -> None:
+    notes: list[str] = []
+    async with open_actor_system() as system:
+        ref = await system.spawn(lambda: Noted(notes), name="n", restart="temporary")
+        ref.tell("message")
+        await ref.aask("message")
+        assert await ref.astop() is None
+        assert await ref.wait_stopped() is None
+    assert notes == ["start", "message", "message", "stop"]
+
+
+async def test_stop_lets_accepted_messages_be_handled_and_takes_no_more() -> None:
+    notes: list[str] = []
+    async with open_actor_system() as system:
+        ref = await system.spawn(lambda: Noted(notes), name="n", restart="temporary")
+        ref.tell("one")
+        ref.tell("two")
+        stopped = ref.stop(block=False)
+        with pytest.raises(ActorDeadError):
+            ref.tell("three")
+        assert await stopped is True
+        assert await ref.stop(block=False) is False
+    assert notes == ["start", "one", "two", "stop"]
+
+
+async def test_astop_comes_after_the_message_in_hand() -> None:
+    notes: list[str] = []
+    release = trio.Event()
+
+    async def hold(_: Noted) -> None:
+        await release.wait()
+        notes.append("held")
+
+    async with open_actor_system() as system, trio.open_nursery() as nursery:
+        ref = await system.spawn(lambda: Noted(notes), name="n", restart="temporary")
+        ref.tell(hold)
+        await trio.testing.wait_all_tasks_blocked()
+        ref.tell("not handled")
+        nursery.start_soon(ref.astop)
+        await trio.testing.wait_all_tasks_blocked()
+        release.set()
+    assert notes == ["start", "held", "stop"]
+
+
+async def test_an_actor_can_stop_itself() -> None:
+    notes: list[str] = []
+
+    async def stop_self(actor: Noted) -> None:
+        actor.stop()
+
+    async with open_actor_system() as system:
+        ref = await system.spawn(lambda: Noted(notes), name="n", restart="transient")
+        ref.tell(stop_self)
+        ref.tell("accepted before")
+        assert await ref.wait_stopped() is None
+        assert system.child_names() == []
+    assert notes == ["start", "accepted before", "stop"]
+
+
+async def test_a_failure_calls_on_failure_and_not_on_stop() -> None:
+    notes: list[str] = []
+    async with open_actor_system() as system:
+        ref = await system.spawn(lambda: Noted(notes), name="n", restart="temporary")
+        ref.tell(fail)
+        assert isinstance(await ref.wait_stopped(), ValueError)
+    assert notes == ["start", "failure bad message"]
+
+
+async def test_a_failing_or_endless_on_failure_leaves_the_first_reason(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Worse(Noted):
+        failure_hook_s = 3.0
+
+        async def on_failure(self, *error: Any) -> None:
+            raise OSError("worse")
+
+    class Endless(Worse):
+        async def on_failure(self, *error: Any) -> None:
+            await trio.sleep_forever()
+
+    for factory in (Worse, Endless):
+        async with open_actor_system() as system:
+            ref = await system.spawn(lambda: factory([]), name="n", restart="temporary")  # noqa: B023
+            ref.tell(fail)
+            assert isinstance(await ref.wait_stopped(), ValueError)
+    assert "on_failure of actor 'n' raised" in caplog.text
+    assert "took more than 3.0 s" in caplog.text
+    assert trio.current_time() == pytest.approx(3)
+
+
+async def test_a_failing_on_stop_is_a_failure() -> None:
+    class BadStop(Noted):
+        async def on_stop(self) -> None:
+            raise OSError("disk full")
+
+    async with open_actor_system() as system:
+        ref = await system.spawn(lambda: BadStop([]), name="n", restart="temporary")
+        assert isinstance(await ref.astop(), OSError)
+
+
+async def test_an_actor_that_cannot_start_was_never_there() -> None:
+    notes: list[str] = []
+
+    class BadStart(Noted):
+        async def on_start(self) -> None:
+            raise OSError("no disk")
+
+    async with open_actor_system() as system:
+        with pytest.raises(ActorStartError, match="'n' failed to start") as caught:
+            await system.spawn(lambda: BadStart(notes), name="n")
+        assert isinstance(caught.value.__cause__, OSError)
+        assert system.child_names() == []
+        assert system.statistics().restarts == 0
+    assert notes == ["failure no disk"]
+
+
+async def test_a_factory_that_raises_or_returns_nonsense_is_a_start_error() -> None:
+    class Forgetful(TrioActor):
+        def __init__(self) -> None:
+            pass
+
+    def broken() -> TrioActor:
+        raise OSError("no")
+
+    async with open_actor_system() as system:
+        for factory, cause in ((broken, OSError), (Forgetful, TypeError), (dict, TypeError)):
+            with pytest.raises(ActorStartError) as caught:
+                await system.spawn(factory, name="n")  # type: ignore[arg-type]
+            assert isinstance(caught.value.__cause__, cause)
+
+
+async def test_an_actor_object_lives_only_once() -> None:
+    async with open_actor_system() as system:
+        actor = Noted([])
+        await (await system.spawn(lambda: actor, name="a", restart="temporary")).astop()
+        with pytest.raises(ActorStartError, match="ran before"):
+            await system.spawn(lambda: actor, name="b")
+
+
+async def test_pykkas_start_says_what_to_do_instead() -> None:
+    with pytest.raises(RuntimeError, match=r"system\.spawn"):
+        Noted.start()
+
+
+async def test_child_tasks_are_over_before_the_actor_counts_as_stopped() -> None:
+    notes: list[str] = []
+
+    async def start_task(actor: Noted) -> None:
+        actor.start_soon(task_until_cancelled(notes))
+        actor.start_soon(task_until_cancelled(notes), name="second")
+
+    async with open_actor_system() as system:
+        ref = await system.spawn(lambda: Noted(notes), name="n", restart="temporary")
+        await ref.aask(start_task)
+        await trio.testing.wait_all_tasks_blocked()
+        await ref.aask(start_task)
+        await trio.testing.wait_all_tasks_blocked()
+        ref.monitor(lambda ref, reason: notes.append(f"down {reason}"))
+        await ref.astop()
+    assert notes == ["start", *["task over"] * 4, "stop", "down None"]
+
+
+async def test_child_tasks_are_over_before_on_failure() -> None:
+    notes: list[str] = []
+
+    async def start_task(actor: Noted) -> None:
+        actor.start_soon(task_until_cancelled(notes))
+        await trio.testing.wait_all_tasks_blocked()
+
+    async with open_actor_system() as system:
+        ref = await system.spawn(lambda: Noted(notes), name="n", restart="temporary")
+        await ref.aask(start_task)
+        ref.tell(fail)
+        await ref.wait_stopped()
+    assert notes == ["start", "task over", "failure bad message"]
+
+
+async def test_a_task_started_by_the_last_message_never_begins() -> None:
+    notes: list[str] = []
+
+    async def start_and_stop(actor: Noted) -> None:
+        actor.start_soon(task_until_cancelled(notes))
+        actor.actor_ref.request_stop()
+
+    async with open_actor_system() as system:
+        ref = await system.spawn(lambda: Noted(notes), name="n", restart="temporary")
+        ref.tell(start_and_stop)
+        assert await ref.wait_stopped() is None
+    assert notes == ["start", "stop"]
+
+
+async def test_an_exception_in_a_child_task_fails_the_actor_even_inside_a_handler() -> None:
+    notes: list[str] = []
+
+    async def broken() -> None:
+        raise OSError("task broke")
+
+    async def start_broken(actor: Noted) -> None:
+        actor.start_soon(task_until_cancelled(notes))
+        actor.start_soon(broken)
+        await trio.sleep_forever()
+
+    async with open_actor_system() as system:
+        ref = await system.spawn(lambda: Noted(notes), name="n", restart="temporary")
+        with pytest.raises(ActorDeadError):
+            await ref.aask(start_broken)
+        reason = await ref.wait_stopped()
+        assert isinstance(reason, OSError)
+    assert notes == ["start", "task over", "failure task broke"]
+
+
+async def test_tasks_cannot_be_started_before_or_after_the_actor_runs() -> None:
+    errors: list[str] = []
+
+    class Late(Noted):
+        async def on_stop(self) -> None:
+            with pytest.raises(RuntimeError, match="not running"):
+                self.start_soon(trio.sleep, 1)
+            errors.append("late")
+
+    with pytest.raises(RuntimeError, match="start tasks in on_start"):
+        Late([]).start_soon(trio.sleep, 1)
+    async with open_actor_system() as system:
+        await system.spawn(lambda: Late([]), name="n")
+    assert errors == ["late"]
+
+
+async def test_a_monitor_hears_once_and_a_late_one_hears_at_once() -> None:
+    heard: list[tuple[str, str]] = []
+
+    def hear(ref: TrioActorRef, reason: BaseException | None) -> None:
+        heard.append((ref.name, repr(reason)))
+
+    async with open_actor_system() as system:
+        ref = await system.spawn(lambda: Noted([]), name="n", restart="temporary")
+        ref.monitor(hear)
+        ref.monitor(hear)
+        ref.tell(fail)
+        await ref.wait_stopped()
+        ref.monitor(hear)
+    assert heard == [("n", "ValueError('bad message')")] * 3
+
+
+async def test_a_monitor_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[str] = []
+
+    def broken(ref: TrioActorRef, reason: BaseException | None) -> None:
+        raise OSError("bug")
+
+    async with open_actor_system() as system:
+        ref = await system.spawn(lambda: Noted([]), name="n", restart="temporary")
+        ref.monitor(broken)
+        ref.monitor(lambda ref, reason: heard.append(ref.name))
+        assert await ref.astop() is None
+    assert heard == ["n"]
+    assert "death watch callback raised" in caplog.text
+
+
+async def test_a_cancelled_handler_answers_its_asker_and_calls_no_hook(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    notes: list[str] = []
+
+    async def hang(_: Noted) -> None:
+        await trio.sleep_forever()
+
+    async def ask(ref: TrioActorRef) -> None:
+        with pytest.raises(ActorDeadError):
+            await ref.aask(hang)
+        notes.append("answered")
+
+    async with open_actor_system() as system, trio.open_nursery() as nursery:
+        ref = await system.spawn(lambda: Noted(notes), name="n", shutdown_s=2)
+        nursery.start_soon(ask, ref)
+        await trio.testing.wait_all_tasks_blocked()
+        await system.stop_child("n")
+        assert isinstance(await ref.wait_stopped(), ActorCancelled)
+        assert isinstance(ref.statistics().exit_reason, ActorCancelled)
+    assert trio.current_time() == pytest.approx(2)
+    assert notes == ["start", "answered"]
+
+
+async def test_statistics_tell_a_living_actor_from_a_dead_one() -> None:
+    async with open_actor_system() as system:
+        ref = await system.spawn(lambda: Noted([]), name="n", restart="temporary")
+        ref.tell("queued")
+        alive = ref.statistics()
+        assert (alive.name, alive.is_alive, alive.ended) == ("n", True, False)
+        assert (alive.mailbox.user_queued, alive.mailbox.size_max) == (1, 1000)
+        await ref.astop()
+        dead = ref.statistics()
+        assert (dead.is_alive, dead.ended, dead.exit_reason) == (False, True, None)
+        assert "'n'" in repr(ref)

@@ -1,0 +1,503 @@
+"""Supervisors at work, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+
+from actors import (
+    ActorCancelled,
+    ActorDeadError,
+    ActorNameTaken,
+    ActorStartError,
+    BackOff,
+    ChildSpec,
+    Intensity,
+    RestartIntensityExceeded,
+    RestartStrategy,
+    RestartType,
+    SupervisorPolicy,
+    TrioActor,
+    TrioActorRef,
+    open_actor_system,
+)
+
+pytestmark = pytest.mark.usefixtures("autojump_clock")
+
+QUICK = BackOff(initial_s=0)
+
+
+class Worker(TrioActor):
+    """Writes down its starts and stops; does as it is told."""
+
+    def __init__(self, name: str, notes: list[str]) -> None:
+        super().__init__()
+        self.name = name
+        self.notes = notes
+        self.count = 0
+
+    async def on_start(self) -> None:
+        self.notes.append(f"+{self.name}")
+
+    async def on_stop(self) -> None:
+        self.notes.append(f"-{self.name}")
+
+    async def on_receive(self, message: str) -> Any:
+        match message:
+            case "die":
+                raise RuntimeError("died")
+            case "hang":
+                await trio.sleep_forever()
+            case "leave":
+                self.stop()
+            case "count":
+                self.count += 1
+        return self.count
+
+
+class Family:
+    """A system under test with workers a, b, c."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def maker(self, name: str) -> Callable[[], Worker]:
+        return lambda: Worker(name, self.notes)
+
+
+async def running(system: Any, name: str) -> TrioActorRef:
+    ref = await system.wait_child(name)
+    assert ref is not None
+    return ref
+
+
+async def settle(seconds: float = 1) -> None:
+    await trio.sleep(seconds)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "restarted"),
+    [
+        ("one_for_one", ["+b"]),
+        ("one_for_all", ["-c", "-a", "+a", "+b", "+c"]),
+        ("rest_for_one", ["-c", "+b", "+c"]),
+    ],
+)
+async def test_a_failed_child_takes_along_whom_the_strategy_says(
+    strategy: RestartStrategy, restarted: list[str]
+) -> None:
+    family = Family()
+    async with open_actor_system(policy=SupervisorPolicy(strategy)) as system:
+        for name in "abc":
+            await system.spawn(family.maker(name), name=name)
+        family.notes.clear()
+        (await running(system, "b")).tell("die")
+        await settle()
+        assert family.notes == restarted
+        assert system.child_names() == ["a", "b", "c"]
+        for name in "abc":
+            assert await (await running(system, name)).aask("count") == 1
+
+
+async def test_a_crash_changes_nothing_for_a_sibling_of_one_for_one() -> None:
+    family = Family()
+    async with open_actor_system() as system:
+        a = await system.spawn(family.maker("a"), name="a")
+        b = await system.spawn(family.maker("b"), name="b")
+        await a.aask("count")
+        b.tell("die")
+        a.tell("count")
+        await settle()
+        assert system.child("a") is a
+        assert await a.aask("count") == 3
+        assert system.child("b") is not b
+
+
+@pytest.mark.parametrize("strategy", ["one_for_one", "one_for_all", "rest_for_one"])
+@pytest.mark.parametrize(
+    ("restart", "message", "comes_back"),
+    [
+        ("permanent", "leave", True),
+        ("permanent", "die", True),
+        ("transient", "leave", False),
+        ("transient", "die", True),
+        ("temporary", "leave", False),
+        ("temporary", "die", False),
+    ],
+)
+async def test_a_child_comes_back_as_its_restart_type_says(
+    strategy: RestartStrategy, restart: RestartType, message: str, comes_back: bool
+) -> None:
+    family = Family()
+    async with open_actor_system(policy=SupervisorPolicy(strategy)) as system:
+        ref = await system.spawn(family.maker("a"), name="a", restart=restart)
+        ref.tell(message)
+        await ref.wait_stopped()
+        await settle()
+        assert (system.child("a") is not None) is comes_back
+        assert family.notes.count("+a") == 1 + comes_back
+        assert system.statistics().restarts == int(comes_back)
+
+
+async def test_restarts_wait_longer_each_time() -> None:
+    family = Family()
+    times: list[float] = []
+    policy = SupervisorPolicy(
+        intensity=Intensity(3, 100), back_off=BackOff(initial_s=1, factor=2, delay_s_max=3)
+    )
+    async with open_actor_system(policy=policy) as system:
+        await system.spawn(family.maker("a"), name="a")
+        for _ in range(3):
+            (await running(system, "a")).tell("die")
+            died = trio.current_time()
+            await trio.testing.wait_all_tasks_blocked()
+            assert system.child("a") is None
+            await running(system, "a")
+            times.append(trio.current_time() - died)
+    assert times == pytest.approx([1, 2, 3])
+
+
+async def test_too_many_restarts_end_the_system_and_the_block_with_the_cause() -> None:
+    family = Family()
+    policy = SupervisorPolicy(intensity=Intensity(2, 5), back_off=QUICK)
+    with pytest.raises(RestartIntensityExceeded, match="child 'b' ended") as caught:
+        async with open_actor_system(policy=policy) as system:
+            await system.spawn(family.maker("a"), name="a")
+            await system.spawn(family.maker("b"), name="b")
+            for _ in range(3):
+                (await running(system, "b")).tell("die")
+                await settle(0.1)
+            await trio.sleep_forever()
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert family.notes == ["+a", "+b", "+b", "+b", "-a"]
+
+
+async def test_the_restart_window_slides() -> None:
+    family = Family()
+    policy = SupervisorPolicy(intensity=Intensity(1, 5), back_off=QUICK)
+    async with open_actor_system(policy=policy) as system:
+        await system.spawn(family.maker("a"), name="a")
+        for _ in range(10):
+            (await running(system, "a")).tell("die")
+            await settle(5.1)
+        assert system.statistics().restarts == 10
+
+
+async def test_without_a_hook_the_children_share_one_restart_history() -> None:
+    family = Family()
+    policy = SupervisorPolicy(intensity=Intensity(1, 5), back_off=QUICK)
+    with pytest.raises(RestartIntensityExceeded):
+        async with open_actor_system(policy=policy) as system:
+            for name in "ab":
+                await system.spawn(family.maker(name), name=name)
+            for name in "ab":
+                (await running(system, name)).tell("die")
+                await settle(0.1)
+            await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("strategy", ["one_for_one", "one_for_all", "rest_for_one"])
+async def test_with_a_hook_only_the_child_that_fails_too_often_is_given_up(
+    strategy: RestartStrategy,
+) -> None:
+    family = Family()
+    given_up: list[tuple[str, str]] = []
+    policy = SupervisorPolicy(
+        strategy,
+        intensity=Intensity(1, 5),
+        back_off=QUICK,
+        on_give_up=lambda name, reason: given_up.append((name, repr(reason))),
+    )
+    async with open_actor_system(policy=policy) as system:
+        for name in "abc":
+            await system.spawn(family.maker(name), name=name)
+        for name in "ab":  # one failure each is within everybody's own limit
+            (await running(system, name)).tell("die")
+            await settle(0.1)
+        assert given_up == []
+        (await running(system, "b")).tell("die")
+        await settle(0.1)
+        assert given_up == [("b", "RuntimeError('died')")]
+        assert system.child_names() == ["a", "c"]
+        assert await (await running(system, "c")).aask("count") == 1
+        assert system.statistics().given_up == 1
+
+
+async def test_shutdown_goes_in_reverse_start_order_through_sub_supervisors() -> None:
+    family = Family()
+    async with open_actor_system() as system:
+        await system.spawn(family.maker("a"), name="a")
+        sub = await system.supervisor("sub")
+        await sub.spawn(family.maker("s1"), name="s1")
+        await sub.spawn(family.maker("s2"), name="s2")
+        await system.spawn(family.maker("z"), name="z")
+        family.notes.clear()
+    assert family.notes == ["-z", "-s2", "-s1", "-a"]
+
+
+async def test_a_child_that_does_not_stop_in_time_is_cancelled_and_the_next_gets_its_turn() -> None:
+    family = Family()
+    async with open_actor_system() as system:
+        await system.spawn(family.maker("a"), name="a")
+        stuck = await system.spawn(family.maker("b"), name="b", shutdown_s=2)
+        stuck.tell("hang")
+        await trio.testing.wait_all_tasks_blocked()
+    assert trio.current_time() == pytest.approx(2)
+    assert family.notes == ["+a", "+b", "-a"]
+    assert isinstance(await stuck.wait_stopped(), ActorCancelled)
+
+
+async def test_shutdown_of_the_system_is_bounded_whatever_its_children_do() -> None:
+    family = Family()
+    async with open_actor_system(shutdown_s=3) as system:
+        sub = await system.supervisor("sub", shutdown_s=1000)
+        for number in range(10):
+            ref = await sub.spawn(family.maker("w"), name=f"w{number}", shutdown_s=1000)
+            ref.tell("hang")
+        await trio.testing.wait_all_tasks_blocked()
+    assert trio.current_time() == pytest.approx(3)
+
+
+async def test_an_escalating_sub_supervisor_is_restarted_with_its_permanent_children() -> None:
+    family = Family()
+    async with open_actor_system() as system:
+        sub = await system.supervisor("sub", policy=SupervisorPolicy(intensity=Intensity(0, 1)))
+        await sub.spawn(family.maker("a"), name="a")
+        await sub.spawn(family.maker("t"), name="t", restart="transient")
+        b = await sub.spawn(family.maker("b"), name="b")
+        family.notes.clear()
+        b.tell("die")
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(ActorDeadError, match="'sub' is not running"):
+            await sub.spawn(family.maker("c"), name="c")
+        await settle()
+        assert family.notes == ["-t", "-a", "+a", "+b"]
+        assert sub.child_names() == ["a", "b"]
+        assert system.statistics().restarts == 1
+
+
+async def test_a_sub_supervisor_keeps_its_permanent_children_when_its_restart_fails_once() -> None:
+    notes: list[str] = []
+    failures = [False, True, False]
+
+    class Flaky(TrioActor):
+        async def on_start(self) -> None:
+            notes.append("try")
+            if failures.pop(0):
+                raise OSError("not yet")
+
+        async def on_receive(self, message: Any) -> Any:
+            raise RuntimeError(message)
+
+    async with open_actor_system() as system:
+        sub = await system.supervisor("sub", policy=SupervisorPolicy(intensity=Intensity(0, 1)))
+        (await sub.spawn(Flaky, name="f")).tell("die")
+        await settle()
+        assert notes == ["try"] * 3
+        assert sub.child("f") is not None
+
+
+async def test_a_child_stopped_for_good_is_not_brought_back_by_a_restart_of_its_supervisor() -> (
+    None
+):
+    family = Family()
+    async with open_actor_system() as system:
+        sub = await system.supervisor("sub", policy=SupervisorPolicy(intensity=Intensity(0, 1)))
+        await sub.spawn(family.maker("a"), name="a")
+        b = await sub.spawn(family.maker("b"), name="b")
+        await sub.stop_child("a")
+        b.tell("die")
+        await settle()
+        assert sub.child_names() == ["b"]
+
+
+async def test_a_restarted_child_that_cannot_start_is_tried_again() -> None:
+    attempts: list[float] = []
+
+    class Slow(TrioActor):
+        async def on_start(self) -> None:
+            attempts.append(trio.current_time())
+            if 1 < len(attempts) < 4:
+                raise OSError("still starting")
+
+        async def on_receive(self, message: Any) -> Any:
+            raise RuntimeError("died")
+
+    async with open_actor_system() as system:
+        ref = await system.spawn(Slow, name="s")
+        ref.tell("die")
+        await settle()
+        assert len(attempts) == 4
+        assert system.child("s") is not None
+
+
+async def test_a_group_whose_first_member_fails_to_start_again_is_tried_as_a_whole() -> None:
+    family = Family()
+    failures = [False, True, False]
+
+    class Base(Worker):
+        async def on_start(self) -> None:
+            if failures.pop(0):
+                raise OSError("not yet")
+            await super().on_start()
+
+    async with open_actor_system(policy=SupervisorPolicy("rest_for_one")) as system:
+        a = await system.spawn(lambda: Base("a", family.notes), name="a")
+        await system.spawn(family.maker("b"), name="b")
+        family.notes.clear()
+        a.tell("die")
+        await settle()
+        assert family.notes == ["-b", "+a", "+b"]
+
+
+async def test_a_failure_further_up_during_a_pending_group_restart_makes_it_one_restart() -> None:
+    family = Family()
+    policy = SupervisorPolicy("rest_for_one", back_off=BackOff(initial_s=1))
+    async with open_actor_system(policy=policy) as system:
+        for name in "abc":
+            await system.spawn(family.maker(name), name=name)
+        family.notes.clear()
+        (await running(system, "b")).tell("die")
+        await settle(0.5)
+        (await running(system, "a")).tell("die")
+        await settle(5)
+        assert family.notes == ["-c", "+a", "+b", "+c"]
+
+
+async def test_a_group_member_stopped_for_good_during_the_restart_stays_away() -> None:
+    family = Family()
+    policy = SupervisorPolicy("one_for_all", back_off=BackOff(initial_s=1))
+    async with open_actor_system(policy=policy) as system:
+        for name in "abc":
+            await system.spawn(family.maker(name), name=name)
+        (await running(system, "a")).tell("die")
+        await settle(0.5)
+        await system.stop_child("b")
+        await settle(5)
+        assert system.child_names() == ["a", "c"]
+        assert family.notes.count("+b") == 1
+
+
+async def test_a_name_is_taken_until_its_child_is_over() -> None:
+    family = Family()
+    async with open_actor_system() as system:
+        ref = await system.spawn(family.maker("a"), name="a", restart="temporary")
+        with pytest.raises(ActorNameTaken, match="'a' already"):
+            await system.spawn(family.maker("a"), name="a")
+        await ref.astop()
+        await system.spawn(family.maker("a"), name="a")
+    assert family.notes == ["+a", "-a", "+a", "-a"]
+
+
+async def test_stopping_a_child_during_its_back_off_ends_it_at_once() -> None:
+    family = Family()
+    policy = SupervisorPolicy(back_off=BackOff(initial_s=20))
+    async with open_actor_system(policy=policy) as system:
+        ref = await system.spawn(family.maker("a"), name="a")
+        ref.tell("die")
+        await trio.testing.wait_all_tasks_blocked()
+        await system.stop_child("a")
+        assert trio.current_time() == 0
+        assert system.child_names() == []
+        await system.stop_child("never there")
+
+
+async def test_stopping_a_child_that_has_not_begun_keeps_it_from_beginning() -> None:
+    family = Family()
+    async with open_actor_system() as system, trio.open_nursery() as nursery:
+
+        async def start() -> None:
+            with pytest.raises(ActorDeadError, match="stopped before it ran"):
+                await system.spawn(family.maker("a"), name="a")
+
+        async def stop() -> None:
+            while not system.child_names():  # noqa: ASYNC110
+                await trio.lowlevel.checkpoint()
+            await system.stop_child("a")
+
+        nursery.start_soon(stop)
+        nursery.start_soon(start)
+    assert family.notes in ([], ["+a", "-a"])
+
+
+async def test_cancelling_spawn_leaves_the_child_to_its_supervisor() -> None:
+    class Slow(TrioActor):
+        async def on_start(self) -> None:
+            await trio.sleep(2)
+
+    async with open_actor_system() as system:
+        with trio.move_on_after(1):
+            await system.spawn(Slow, name="slow")
+        assert system.child("slow") is None
+        assert (await running(system, "slow")).is_alive()
+        assert trio.current_time() == pytest.approx(2)
+
+
+async def test_concurrent_starts_of_one_name_are_one_start() -> None:
+    refs: list[TrioActorRef] = []
+    family = Family()
+
+    async with open_actor_system() as system:
+        spec = ChildSpec("a", family.maker("a"))
+
+        async def start() -> None:
+            refs.append(await system.get_or_start(spec))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(start)
+        assert len(set(refs)) == 1
+        assert system.statistics().started == 1
+
+
+async def test_whoever_waits_for_a_child_hears_when_its_supervisor_is_cancelled() -> None:
+    class Never(TrioActor):
+        async def on_start(self) -> None:
+            await trio.sleep_forever()
+
+    errors: list[Exception] = []
+
+    async with trio.open_nursery() as nursery, open_actor_system(shutdown_s=1) as system:
+
+        async def start() -> None:
+            try:
+                await system.spawn(Never, name="never", shutdown_s=100)
+            except (ActorDeadError, ActorStartError) as error:
+                errors.append(error)
+
+        nursery.start_soon(start)
+        await trio.testing.wait_all_tasks_blocked()
+        await system.shutdown()
+    assert len(errors) == 1
+
+
+async def test_a_dynamic_supervisor_forgets_each_child_that_ends() -> None:
+    family = Family()
+    async with open_actor_system() as system:
+        sub = await system.supervisor("dynamic")
+        refs = [
+            await sub.spawn(family.maker("w"), name=f"w{n}", restart="transient")
+            for n in range(100)
+        ]
+        for ref in refs[::2]:
+            ref.tell("leave")
+        await settle()
+        assert sub.child_names() == [f"w{n}" for n in range(1, 100, 2)]
+        statistics = sub.statistics()
+        assert (statistics.children, statistics.started, statistics.restarts) == (50, 100, 0)
+
+
+async def test_a_give_up_hook_that_raises_fails_the_supervisor() -> None:
+    family = Family()
+
+    def broken(name: str, reason: BaseException | None) -> None:
+        raise OSError("hook")
+
+    policy = SupervisorPolicy(intensity=Intensity(0, 1), on_give_up=broken)
+    with pytest.raises(OSError, match="hook"):
+        async with open_actor_system(policy=policy) as system:
+            (await system.spawn(family.maker("a"), name="a")).tell("die")
+            await trio.sleep_forever()

@@ -1,0 +1,213 @@
+"""Connections that end, and peers that do not behave: none of them holds up the others or the shutdown."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+import pytest
+import trio
+from tests.web.doors import (
+    ACCEPT,
+    AUTHORIZED,
+    INITIALIZE,
+    INITIALIZED,
+    JSON,
+    PATIENT,
+    FrontOnly,
+    open_door,
+    read_reply,
+    read_to_end,
+    receive,
+    tool_call,
+)
+
+CANCEL = {"workflow_id": "w1", "signal_type": "cancel"}
+
+
+class RawSession:
+    """An SSE session of which the test decides when anything is read."""
+
+    def __init__(self, door, stream: trio.SocketStream, endpoint: str) -> None:
+        self._door = door
+        self.stream = stream
+        self._endpoint = endpoint
+
+    async def post(self, message) -> None:
+        reply = await self._door.ask("POST", self._endpoint, AUTHORIZED, JSON, body=message)
+        assert reply.status == 202
+
+    async def read_until(self, sign: bytes) -> bytes:
+        received = b""
+        with trio.fail_after(5):
+            while sign not in received:
+                received += await receive(self.stream)
+        return received
+
+
+async def open_session(door) -> RawSession:
+    stream = await door.connect()
+    await stream.send_all(door.head("GET", "/sse", AUTHORIZED))
+    received = b""
+    with trio.fail_after(5):
+        while not (found := re.search(rb"data: (/messages\?session_id=\w+)\r\n", received)):
+            received += await receive(stream)
+    session = RawSession(door, stream, found[1].decode())
+    await session.post(INITIALIZE)
+    await session.read_until(b'"serverInfo"')
+    await session.post(INITIALIZED)
+    return session
+
+
+async def test_an_idle_connection_is_closed_after_a_request(hasty_door):
+    async with await hasty_door.connect() as stream:
+        for _ in range(2):
+            await stream.send_all(hasty_door.head("GET", "/healthz"))
+            assert (await read_reply(stream)).status == 200
+        assert await read_to_end(stream) == b""
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/mcp", "/nope"])
+async def test_connection_close_is_honoured_at_once(door, path):
+    async with await door.connect() as stream:
+        await stream.send_all(door.head("GET", path, AUTHORIZED, "Connection: close"))
+        started = time.monotonic()
+        assert (await read_to_end(stream)).startswith(b"HTTP/1.1 ")
+    assert time.monotonic() - started < PATIENT.keep_alive_s / 2
+
+
+async def test_a_connection_serves_one_request_after_the_other(door):
+    async with await door.connect() as stream:
+        await stream.send_all(door.head("GET", "/healthz") + door.head("GET", "/readyz"))
+        assert (await read_reply(stream)).json() == {"status": "alive"}
+        assert (await read_reply(stream)).status == 503
+
+
+async def test_not_ready_until_recovery_is_done(door):
+    assert (await door.ask("GET", "/healthz")).status == 200
+    assert (await door.ask("GET", "/readyz")).status == 503
+    door.runtime.ready.set()
+    assert (await door.ask("GET", "/readyz")).status == 200
+
+
+async def test_shutdown_with_stalled_readers_ends_within_the_grace_time(hasty_door):
+    hasty_door.router.answer = {"workflow_id": "w", "status": "active", "output": "x" * 400_000}
+    sessions = [await open_session(hasty_door) for _ in range(3)]
+    for session in sessions:
+        for id in range(2, 12):
+            await session.post(tool_call("opcode.status", {"workflow_id": "w"}, id))
+    hasty_door.shutdown.set()
+    with trio.fail_after(3):
+        await hasty_door.closed.wait()
+    for session in sessions:
+        await session.stream.aclose()
+
+
+async def test_shutdown_with_stalled_readers_does_not_wait_for_the_send_deadline():
+    deadlines = type(PATIENT)(send_s=60, grace_s=0.2)
+    async with open_door(deadlines=deadlines) as door:
+        door.router.answer = {"workflow_id": "w", "status": "active", "output": "x" * 400_000}
+        session = await open_session(door)
+        for id in range(2, 20):
+            await session.post(tool_call("opcode.status", {"workflow_id": "w"}, id))
+        door.shutdown.set()
+        with trio.fail_after(5):
+            await door.closed.wait()
+        await session.stream.aclose()
+
+
+async def test_a_reader_that_stops_reading_is_dropped_and_delays_nobody(hasty_door):
+    hasty_door.router.answer = {"workflow_id": "w", "status": "active", "output": "x" * 400_000}
+    stalled, lively = await open_session(hasty_door), await open_session(hasty_door)
+    for id in range(2, 30):
+        await stalled.post(tool_call("opcode.status", {"workflow_id": "w"}, id))
+    await lively.post(tool_call("opcode.status", {"workflow_id": "w"}, "mine"))
+    assert b'"status":"active"' in await lively.read_until(b'"id":"mine"')
+    await wait_until_dropped(stalled, hasty_door)
+    await stalled.stream.aclose()
+    await lively.stream.aclose()
+
+
+async def wait_until_dropped(session: RawSession, door) -> None:
+    """The session is gone when posting to it says so; each try is an answered request, not a sleep."""
+    with trio.fail_after(10):
+        status = 202
+        while status == 202:
+            call = tool_call("opcode.status", {"workflow_id": "w"}, 99)
+            reply = await door.ask("POST", session._endpoint, AUTHORIZED, JSON, body=call)
+            status = reply.status
+    assert status == 404
+
+
+async def test_shutdown_lets_a_call_under_way_finish():
+    finish = trio.Event()
+
+    async def answer_later(_request):
+        door.router.waiting.set()
+        await finish.wait()
+        return {"ok": True, "workflow_id": "w", "signal_type": "cancel"}
+
+    async with open_door(FrontOnly(), deadlines=type(PATIENT)(grace_s=5)) as door:
+        door.router.answer = answer_later
+        async with await door.connect() as stream:
+            body = json.dumps(modern(tool_call("opcode.signal", CANCEL))).encode()
+            head = door.head("POST", "/mcp", *MODERN, f"Content-Length: {len(body)}")
+            await stream.send_all(head + body)
+            await door.router.waiting.wait()
+            door.shutdown.set()
+            finish.set()
+            reply = await read_reply(stream)
+    assert reply.status == 200
+    assert reply.json()["result"]["structuredContent"]["ok"] is True
+
+
+async def test_shutdown_ends_a_call_that_goes_on(hasty_door):
+    hasty_door.router.answer = hasty_door.router.wait_for_ever
+    session = await open_session(hasty_door)
+    await session.post(tool_call("opcode.run", {"template_name": "t", "agent_id": "a"}))
+    await hasty_door.router.waiting.wait()
+    hasty_door.shutdown.set()
+    with trio.fail_after(3):
+        await hasty_door.closed.wait()
+        await hasty_door.router.cancelled.wait()
+    await session.stream.aclose()
+
+
+async def test_a_client_that_disconnects_ends_the_wait_of_its_stream(door):
+    door.router.answer = door.router.wait_for_ever
+    session = await open_session(door)
+    await session.post(tool_call("opcode.run", {"template_name": "t", "agent_id": "a"}))
+    await door.router.waiting.wait()
+    await session.stream.aclose()
+    with trio.fail_after(5):
+        await door.router.cancelled.wait()
+
+
+async def test_cancelling_the_server_from_outside_closes_it():
+    with trio.fail_after(5), trio.CancelScope() as scope:
+        async with open_door() as door:
+            session = await open_session(door)
+            await session.stream.aclose()
+            scope.cancel()
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+
+
+MODERN = (
+    AUTHORIZED,
+    JSON,
+    ACCEPT,
+    "MCP-Protocol-Version: 2026-07-28",
+    "Mcp-Method: tools/call",
+    "Mcp-Name: opcode.signal",
+)
+
+
+def modern(message):
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "raw", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    return {**message, "params": {**message["params"], "_meta": meta}}
