@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import trio
 
 from ._actor import TrioActor
-from ._errors import ActorStartError
+from ._errors import ActorStartError, AskedSelf
 from ._ref import TrioActorRef
 from ._restart import RestartType, check_choice
 
@@ -122,7 +122,8 @@ class Child:
 
     def usable_ref(self) -> TrioActorRef | None:
         """The ref, if it runs and takes messages."""
-        return self.ref if self.running and self.ref is not None and self.ref.is_alive() else None
+        ref = self.ref
+        return ref if self.running and ref is not None and ref.actor_inbox.accepting() else None
 
     async def wait_usable(self) -> TrioActorRef | None:
         """Wait until it runs; None when it is gone. Raises `ActorStartError` if it never ran."""
@@ -149,6 +150,8 @@ class Child:
             await self._wait_changed()
 
     async def _wait_changed(self) -> None:
+        if self.ref is not None and self.ref.actor_inbox.owner_task is trio.lowlevel.current_task():
+            raise AskedSelf(f"actor {self.spec.name!r} cannot wait for its own end or successor")
         if self._changed is None:
             self._changed = trio.Event()
         await self._changed.wait()

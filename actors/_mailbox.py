@@ -115,6 +115,10 @@ class Mailbox:
         except RuntimeError:
             return False
 
+    def accepting(self) -> bool:
+        """Whether user messages are taken at all, now or once there is room."""
+        return not (self.closed or self.draining)
+
     def put(self, envelope: Envelope, /) -> None:
         """In the loop: `put_nowait`. In another thread: block it until there is room."""
         if self.in_loop():
@@ -152,7 +156,7 @@ class Mailbox:
         """Accept the envelope at once or raise `MailboxFull` or `ActorDeadError`."""
         if len(self._user) >= self.size_max:
             self._refuse_full()
-        if self.closed or self.draining:
+        if not self.accepting():
             self._refuse_dead()
         self._user.append(envelope)
         self._accepted += 1
@@ -165,7 +169,7 @@ class Mailbox:
             self.put_nowait(envelope)
             await trio.lowlevel.checkpoint_if_cancelled()
             return
-        if self.closed or self.draining:
+        if not self.accepting():
             self._refuse_dead()
         task = trio.lowlevel.current_task()
         if task is self.owner_task:  # only this task makes room, and it would be waiting here
@@ -196,7 +200,7 @@ class Mailbox:
         self._user.extendleft(reversed(envelopes))
 
     def _refuse_full(self) -> NoReturn:
-        if self.closed or self.draining:
+        if not self.accepting():
             self._refuse_dead()
         self._refused += 1
         raise MailboxFull(

@@ -32,12 +32,16 @@ class ActorSystem(Supervisor):
         self._over = trio.Event()
 
     async def _run(self, root: SupervisorActor) -> None:
-        reason: BaseException | None = None
         try:
+            # The nursery stands inside the shield, since the root's child tasks run in it too.
             with trio.CancelScope(shield=True):
-                reason = await root._run(self._started.set)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._run_root, root, name=f"supervisor {self.name}")
         finally:
             self._over.set()
+
+    async def _run_root(self, root: SupervisorActor) -> None:
+        reason = await root._run(self._started.set)
         if reason is not None and exit_kind(reason) == "failure":
             raise reason
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from actors import (
     ActorDeadError,
     ActorStartError,
+    AskedSelf,
     AskTimeout,
     BackOff,
     Intensity,
@@ -22,14 +24,12 @@ from actors import (
     open_actor_system,
 )
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
-
 
 class Account(TrioActor):
     """Handles messages into a book that outlives it; watches that it is alone."""
 
     mailbox_size_max = 4
-    alive: defaultdict[str, int] = defaultdict(int)
+    alive: ClassVar[defaultdict[str, int]] = defaultdict(int)
 
     def __init__(self, key: str, book: list[str]) -> None:
         super().__init__()
@@ -69,7 +69,9 @@ def account(book: list[str], key: str = "k") -> Callable[[], Account]:
     return lambda: Account(key, book)
 
 
-async def test_concurrent_activations_of_one_key_are_one_activation() -> None:
+async def test_concurrent_activations_of_one_key_are_one_activation(
+    autojump_clock: MockClock,
+) -> None:
     refs: list[TrioActorRef] = []
     async with open_actor_system() as system:
         registry: Registry[str] = Registry(system)
@@ -86,7 +88,9 @@ async def test_concurrent_activations_of_one_key_are_one_activation() -> None:
         assert registry.statistics().activations == 1
 
 
-async def test_an_activation_outlives_the_cancelled_caller_who_began_it() -> None:
+async def test_an_activation_outlives_the_cancelled_caller_who_began_it(
+    autojump_clock: MockClock,
+) -> None:
     async with open_actor_system() as system:
         registry: Registry[str] = Registry(system)
         refs: list[TrioActorRef] = []
@@ -102,7 +106,9 @@ async def test_an_activation_outlives_the_cancelled_caller_who_began_it() -> Non
         assert registry.statistics().activations == 1
 
 
-async def test_a_failed_activation_fails_for_all_who_waited_and_leaves_nothing() -> None:
+async def test_a_failed_activation_fails_for_all_who_waited_and_leaves_nothing(
+    autojump_clock: MockClock,
+) -> None:
     class Broken(TrioActor):
         async def on_start(self) -> None:
             await trio.sleep(1)
@@ -124,7 +130,7 @@ async def test_a_failed_activation_fails_for_all_who_waited_and_leaves_nothing()
         assert system.child_names() == []
 
 
-async def test_the_entry_is_gone_when_the_actor_has_stopped() -> None:
+async def test_the_entry_is_gone_when_the_actor_has_stopped(autojump_clock: MockClock) -> None:
     async with open_actor_system() as system:
         registry: Registry[str] = Registry(system)
         first = await registry.get_or_activate("k", account([]))
@@ -134,7 +140,7 @@ async def test_the_entry_is_gone_when_the_actor_has_stopped() -> None:
         await registry.passivate("never there")
 
 
-async def test_ask_and_tell_activate_on_the_first_message() -> None:
+async def test_ask_and_tell_activate_on_the_first_message(autojump_clock: MockClock) -> None:
     book: list[str] = []
     async with open_actor_system() as system:
         registry: Registry[str] = Registry(system)
@@ -143,7 +149,7 @@ async def test_ask_and_tell_activate_on_the_first_message() -> None:
         assert book == ["one", "two"]
 
 
-async def test_an_ask_has_one_deadline_for_activation_and_reply() -> None:
+async def test_an_ask_has_one_deadline_for_activation_and_reply(autojump_clock: MockClock) -> None:
     async with open_actor_system() as system:
         registry: Registry[str] = Registry(system, shutdown_s=0)
         with pytest.raises(AskTimeout):
@@ -153,7 +159,9 @@ async def test_an_ask_has_one_deadline_for_activation_and_reply() -> None:
         assert trio.current_time() == pytest.approx(3.05)
 
 
-async def test_a_message_that_races_with_passivation_is_handled_by_the_successor() -> None:
+async def test_a_message_that_races_with_passivation_is_handled_by_the_successor(
+    autojump_clock: MockClock,
+) -> None:
     book: list[str] = []
     async with open_actor_system() as system:
         registry: Registry[str] = Registry(system)
@@ -168,7 +176,9 @@ async def test_a_message_that_races_with_passivation_is_handled_by_the_successor
         assert registry.statistics().activations == 2
 
 
-async def test_messages_queued_when_an_actor_is_stopped_go_to_its_successor_in_order() -> None:
+async def test_messages_queued_when_an_actor_is_stopped_go_to_its_successor_in_order(
+    autojump_clock: MockClock,
+) -> None:
     book: list[str] = []
     async with open_actor_system() as system, trio.open_nursery() as nursery:
         registry: Registry[str] = Registry(system)
@@ -184,7 +194,9 @@ async def test_messages_queued_when_an_actor_is_stopped_go_to_its_successor_in_o
         assert (statistics.redelivered, statistics.dropped, statistics.waiting) == (2, 0, 0)
 
 
-async def test_stopping_with_messages_queued_activates_a_successor_without_being_asked() -> None:
+async def test_stopping_with_messages_queued_activates_a_successor_without_being_asked(
+    autojump_clock: MockClock,
+) -> None:
     book: list[str] = []
     async with open_actor_system() as system:
         registry: Registry[str] = Registry(system)
@@ -196,7 +208,9 @@ async def test_stopping_with_messages_queued_activates_a_successor_without_being
         assert book == ["one", "two"]
 
 
-async def test_after_a_crash_the_restarted_actor_handles_what_was_queued() -> None:
+async def test_after_a_crash_the_restarted_actor_handles_what_was_queued(
+    autojump_clock: MockClock,
+) -> None:
     book: list[str] = []
     async with open_actor_system() as system:
         registry: Registry[str] = Registry(system)
@@ -208,7 +222,9 @@ async def test_after_a_crash_the_restarted_actor_handles_what_was_queued() -> No
         assert system.statistics().restarts == 1
 
 
-async def test_what_is_queued_at_an_actor_that_is_given_up_is_counted_as_dropped() -> None:
+async def test_what_is_queued_at_an_actor_that_is_given_up_is_counted_as_dropped(
+    autojump_clock: MockClock,
+) -> None:
     book: list[str] = []
     given_up: list[str] = []
     policy = SupervisorPolicy(
@@ -223,7 +239,9 @@ async def test_what_is_queued_at_an_actor_that_is_given_up_is_counted_as_dropped
         assert registry.statistics().dropped == 2
 
 
-async def test_what_is_queued_when_the_system_stops_is_counted_as_dropped() -> None:
+async def test_what_is_queued_when_the_system_stops_is_counted_as_dropped(
+    autojump_clock: MockClock,
+) -> None:
     async with open_actor_system() as system:
         registry: Registry[str] = Registry(system)
         for message in ("one", "two", "three"):
@@ -231,7 +249,9 @@ async def test_what_is_queued_when_the_system_stops_is_counted_as_dropped() -> N
     assert registry.statistics().dropped == 3
 
 
-async def test_what_is_queued_for_a_successor_that_cannot_start_is_counted_as_dropped() -> None:
+async def test_what_is_queued_for_a_successor_that_cannot_start_is_counted_as_dropped(
+    autojump_clock: MockClock,
+) -> None:
     book: list[str] = []
     makers: list[Callable[[], Any]] = [account(book)]
 
@@ -252,7 +272,7 @@ async def test_what_is_queued_for_a_successor_that_cannot_start_is_counted_as_dr
         assert registry.statistics().dropped == 1
 
 
-async def test_an_ask_that_was_taken_is_never_repeated() -> None:
+async def test_an_ask_that_was_taken_is_never_repeated(autojump_clock: MockClock) -> None:
     book: list[str] = []
     async with open_actor_system() as system, trio.open_nursery() as nursery:
         registry: Registry[str] = Registry(system, shutdown_s=1)
@@ -268,7 +288,9 @@ async def test_an_ask_that_was_taken_is_never_repeated() -> None:
         assert registry.statistics().activations == 1
 
 
-async def test_a_caller_waits_while_the_supervisor_restarts_the_actor() -> None:
+async def test_a_caller_waits_while_the_supervisor_restarts_the_actor(
+    autojump_clock: MockClock,
+) -> None:
     book: list[str] = []
     policy = SupervisorPolicy(back_off=BackOff(initial_s=4))
     async with open_actor_system(policy=policy) as system:
@@ -280,7 +302,7 @@ async def test_a_caller_waits_while_the_supervisor_restarts_the_actor() -> None:
         assert trio.current_time() > 4
 
 
-async def test_a_waiting_sender_is_served_by_the_successor() -> None:
+async def test_a_waiting_sender_is_served_by_the_successor(autojump_clock: MockClock) -> None:
     book: list[str] = []
     async with open_actor_system() as system, trio.open_nursery() as nursery:
         registry: Registry[str] = Registry(system)
@@ -292,3 +314,22 @@ async def test_a_waiting_sender_is_served_by_the_successor() -> None:
         await trio.sleep(2)
         assert sorted(book) == [str(number) for number in range(8)]
         assert len(book) == 8
+
+
+async def test_an_actor_that_is_stopping_cannot_wait_for_its_own_successor(
+    autojump_clock: MockClock,
+) -> None:
+    errors: list[str] = []
+
+    class Selfish(TrioActor):
+        async def on_receive(self, message: Registry[str]) -> None:
+            self.stop()
+            with pytest.raises(AskedSelf, match="its own end or successor"):
+                await message.tell("k", Selfish, message)
+            errors.append("refused")
+
+    async with open_actor_system() as system:
+        registry: Registry[str] = Registry(system)
+        await registry.ask("k", Selfish, registry)
+        await trio.sleep(1)
+    assert errors == ["refused"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from actors import (
     ActorCancelled,
@@ -25,7 +26,6 @@ from actors import (
     open_actor_system,
 )
 
-pytestmark = pytest.mark.usefixtures("autojump_clock")
 
 QUICK = BackOff(initial_s=0)
 
@@ -87,7 +87,7 @@ async def settle(seconds: float = 1) -> None:
     ],
 )
 async def test_a_failed_child_takes_along_whom_the_strategy_says(
-    strategy: RestartStrategy, restarted: list[str]
+    autojump_clock: MockClock, strategy: RestartStrategy, restarted: list[str]
 ) -> None:
     family = Family()
     async with open_actor_system(policy=SupervisorPolicy(strategy)) as system:
@@ -102,7 +102,9 @@ async def test_a_failed_child_takes_along_whom_the_strategy_says(
             assert await (await running(system, name)).aask("count") == 1
 
 
-async def test_a_crash_changes_nothing_for_a_sibling_of_one_for_one() -> None:
+async def test_a_crash_changes_nothing_for_a_sibling_of_one_for_one(
+    autojump_clock: MockClock,
+) -> None:
     family = Family()
     async with open_actor_system() as system:
         a = await system.spawn(family.maker("a"), name="a")
@@ -129,7 +131,11 @@ async def test_a_crash_changes_nothing_for_a_sibling_of_one_for_one() -> None:
     ],
 )
 async def test_a_child_comes_back_as_its_restart_type_says(
-    strategy: RestartStrategy, restart: RestartType, message: str, comes_back: bool
+    autojump_clock: MockClock,
+    strategy: RestartStrategy,
+    restart: RestartType,
+    message: str,
+    comes_back: bool,
 ) -> None:
     family = Family()
     async with open_actor_system(policy=SupervisorPolicy(strategy)) as system:
@@ -142,7 +148,7 @@ async def test_a_child_comes_back_as_its_restart_type_says(
         assert system.statistics().restarts == int(comes_back)
 
 
-async def test_restarts_wait_longer_each_time() -> None:
+async def test_restarts_wait_longer_each_time(autojump_clock: MockClock) -> None:
     family = Family()
     times: list[float] = []
     policy = SupervisorPolicy(
@@ -160,10 +166,13 @@ async def test_restarts_wait_longer_each_time() -> None:
     assert times == pytest.approx([1, 2, 3])
 
 
-async def test_too_many_restarts_end_the_system_and_the_block_with_the_cause() -> None:
+async def test_too_many_restarts_end_the_system_and_the_block_with_the_cause(
+    autojump_clock: MockClock,
+) -> None:
     family = Family()
     policy = SupervisorPolicy(intensity=Intensity(2, 5), back_off=QUICK)
-    with pytest.raises(RestartIntensityExceeded, match="child 'b' ended") as caught:
+
+    async def main() -> None:
         async with open_actor_system(policy=policy) as system:
             await system.spawn(family.maker("a"), name="a")
             await system.spawn(family.maker("b"), name="b")
@@ -171,11 +180,14 @@ async def test_too_many_restarts_end_the_system_and_the_block_with_the_cause() -
                 (await running(system, "b")).tell("die")
                 await settle(0.1)
             await trio.sleep_forever()
+
+    with pytest.raises(RestartIntensityExceeded, match="child 'b' ended") as caught:
+        await main()
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert family.notes == ["+a", "+b", "+b", "+b", "-a"]
 
 
-async def test_the_restart_window_slides() -> None:
+async def test_the_restart_window_slides(autojump_clock: MockClock) -> None:
     family = Family()
     policy = SupervisorPolicy(intensity=Intensity(1, 5), back_off=QUICK)
     async with open_actor_system(policy=policy) as system:
@@ -186,10 +198,13 @@ async def test_the_restart_window_slides() -> None:
         assert system.statistics().restarts == 10
 
 
-async def test_without_a_hook_the_children_share_one_restart_history() -> None:
+async def test_without_a_hook_the_children_share_one_restart_history(
+    autojump_clock: MockClock,
+) -> None:
     family = Family()
     policy = SupervisorPolicy(intensity=Intensity(1, 5), back_off=QUICK)
-    with pytest.raises(RestartIntensityExceeded):
+
+    async def main() -> None:
         async with open_actor_system(policy=policy) as system:
             for name in "ab":
                 await system.spawn(family.maker(name), name=name)
@@ -198,9 +213,13 @@ async def test_without_a_hook_the_children_share_one_restart_history() -> None:
                 await settle(0.1)
             await trio.sleep_forever()
 
+    with pytest.raises(RestartIntensityExceeded):
+        await main()
+
 
 @pytest.mark.parametrize("strategy", ["one_for_one", "one_for_all", "rest_for_one"])
 async def test_with_a_hook_only_the_child_that_fails_too_often_is_given_up(
+    autojump_clock: MockClock,
     strategy: RestartStrategy,
 ) -> None:
     family = Family()
@@ -226,7 +245,9 @@ async def test_with_a_hook_only_the_child_that_fails_too_often_is_given_up(
         assert system.statistics().given_up == 1
 
 
-async def test_shutdown_goes_in_reverse_start_order_through_sub_supervisors() -> None:
+async def test_shutdown_goes_in_reverse_start_order_through_sub_supervisors(
+    autojump_clock: MockClock,
+) -> None:
     family = Family()
     async with open_actor_system() as system:
         await system.spawn(family.maker("a"), name="a")
@@ -238,7 +259,9 @@ async def test_shutdown_goes_in_reverse_start_order_through_sub_supervisors() ->
     assert family.notes == ["-z", "-s2", "-s1", "-a"]
 
 
-async def test_a_child_that_does_not_stop_in_time_is_cancelled_and_the_next_gets_its_turn() -> None:
+async def test_a_child_that_does_not_stop_in_time_is_cancelled_and_the_next_gets_its_turn(
+    autojump_clock: MockClock,
+) -> None:
     family = Family()
     async with open_actor_system() as system:
         await system.spawn(family.maker("a"), name="a")
@@ -250,7 +273,9 @@ async def test_a_child_that_does_not_stop_in_time_is_cancelled_and_the_next_gets
     assert isinstance(await stuck.wait_stopped(), ActorCancelled)
 
 
-async def test_shutdown_of_the_system_is_bounded_whatever_its_children_do() -> None:
+async def test_shutdown_of_the_system_is_bounded_whatever_its_children_do(
+    autojump_clock: MockClock,
+) -> None:
     family = Family()
     async with open_actor_system(shutdown_s=3) as system:
         sub = await system.supervisor("sub", shutdown_s=1000)
@@ -261,7 +286,9 @@ async def test_shutdown_of_the_system_is_bounded_whatever_its_children_do() -> N
     assert trio.current_time() == pytest.approx(3)
 
 
-async def test_an_escalating_sub_supervisor_is_restarted_with_its_permanent_children() -> None:
+async def test_an_escalating_sub_supervisor_is_restarted_with_its_permanent_children(
+    autojump_clock: MockClock,
+) -> None:
     family = Family()
     async with open_actor_system() as system:
         sub = await system.supervisor("sub", policy=SupervisorPolicy(intensity=Intensity(0, 1)))
@@ -279,7 +306,9 @@ async def test_an_escalating_sub_supervisor_is_restarted_with_its_permanent_chil
         assert system.statistics().restarts == 1
 
 
-async def test_a_sub_supervisor_keeps_its_permanent_children_when_its_restart_fails_once() -> None:
+async def test_a_sub_supervisor_keeps_its_permanent_children_when_its_restart_fails_once(
+    autojump_clock: MockClock,
+) -> None:
     notes: list[str] = []
     failures = [False, True, False]
 
@@ -300,9 +329,9 @@ async def test_a_sub_supervisor_keeps_its_permanent_children_when_its_restart_fa
         assert sub.child("f") is not None
 
 
-async def test_a_child_stopped_for_good_is_not_brought_back_by_a_restart_of_its_supervisor() -> (
-    None
-):
+async def test_a_child_stopped_for_good_is_not_brought_back_by_a_restart_of_its_supervisor(
+    autojump_clock: MockClock,
+) -> None:
     family = Family()
     async with open_actor_system() as system:
         sub = await system.supervisor("sub", policy=SupervisorPolicy(intensity=Intensity(0, 1)))
@@ -314,7 +343,9 @@ async def test_a_child_stopped_for_good_is_not_brought_back_by_a_restart_of_its_
         assert sub.child_names() == ["b"]
 
 
-async def test_a_restarted_child_that_cannot_start_is_tried_again() -> None:
+async def test_a_restarted_child_that_cannot_start_is_tried_again(
+    autojump_clock: MockClock,
+) -> None:
     attempts: list[float] = []
 
     class Slow(TrioActor):
@@ -334,7 +365,9 @@ async def test_a_restarted_child_that_cannot_start_is_tried_again() -> None:
         assert system.child("s") is not None
 
 
-async def test_a_group_whose_first_member_fails_to_start_again_is_tried_as_a_whole() -> None:
+async def test_a_group_whose_first_member_fails_to_start_again_is_tried_as_a_whole(
+    autojump_clock: MockClock,
+) -> None:
     family = Family()
     failures = [False, True, False]
 
@@ -353,7 +386,9 @@ async def test_a_group_whose_first_member_fails_to_start_again_is_tried_as_a_who
         assert family.notes == ["-b", "+a", "+b"]
 
 
-async def test_a_failure_further_up_during_a_pending_group_restart_makes_it_one_restart() -> None:
+async def test_a_failure_further_up_during_a_pending_group_restart_makes_it_one_restart(
+    autojump_clock: MockClock,
+) -> None:
     family = Family()
     policy = SupervisorPolicy("rest_for_one", back_off=BackOff(initial_s=1))
     async with open_actor_system(policy=policy) as system:
@@ -367,7 +402,9 @@ async def test_a_failure_further_up_during_a_pending_group_restart_makes_it_one_
         assert family.notes == ["-c", "+a", "+b", "+c"]
 
 
-async def test_a_group_member_stopped_for_good_during_the_restart_stays_away() -> None:
+async def test_a_group_member_stopped_for_good_during_the_restart_stays_away(
+    autojump_clock: MockClock,
+) -> None:
     family = Family()
     policy = SupervisorPolicy("one_for_all", back_off=BackOff(initial_s=1))
     async with open_actor_system(policy=policy) as system:
@@ -381,7 +418,7 @@ async def test_a_group_member_stopped_for_good_during_the_restart_stays_away() -
         assert family.notes.count("+b") == 1
 
 
-async def test_a_name_is_taken_until_its_child_is_over() -> None:
+async def test_a_name_is_taken_until_its_child_is_over(autojump_clock: MockClock) -> None:
     family = Family()
     async with open_actor_system() as system:
         ref = await system.spawn(family.maker("a"), name="a", restart="temporary")
@@ -392,7 +429,9 @@ async def test_a_name_is_taken_until_its_child_is_over() -> None:
     assert family.notes == ["+a", "-a", "+a", "-a"]
 
 
-async def test_stopping_a_child_during_its_back_off_ends_it_at_once() -> None:
+async def test_stopping_a_child_during_its_back_off_ends_it_at_once(
+    autojump_clock: MockClock,
+) -> None:
     family = Family()
     policy = SupervisorPolicy(back_off=BackOff(initial_s=20))
     async with open_actor_system(policy=policy) as system:
@@ -405,7 +444,9 @@ async def test_stopping_a_child_during_its_back_off_ends_it_at_once() -> None:
         await system.stop_child("never there")
 
 
-async def test_stopping_a_child_that_has_not_begun_keeps_it_from_beginning() -> None:
+async def test_stopping_a_child_that_has_not_begun_keeps_it_from_beginning(
+    autojump_clock: MockClock,
+) -> None:
     family = Family()
     async with open_actor_system() as system, trio.open_nursery() as nursery:
 
@@ -414,7 +455,7 @@ async def test_stopping_a_child_that_has_not_begun_keeps_it_from_beginning() -> 
                 await system.spawn(family.maker("a"), name="a")
 
         async def stop() -> None:
-            while not system.child_names():  # noqa: ASYNC110
+            while not system.child_names():
                 await trio.lowlevel.checkpoint()
             await system.stop_child("a")
 
@@ -423,7 +464,9 @@ async def test_stopping_a_child_that_has_not_begun_keeps_it_from_beginning() -> 
     assert family.notes in ([], ["+a", "-a"])
 
 
-async def test_cancelling_spawn_leaves_the_child_to_its_supervisor() -> None:
+async def test_cancelling_spawn_leaves_the_child_to_its_supervisor(
+    autojump_clock: MockClock,
+) -> None:
     class Slow(TrioActor):
         async def on_start(self) -> None:
             await trio.sleep(2)
@@ -436,7 +479,7 @@ async def test_cancelling_spawn_leaves_the_child_to_its_supervisor() -> None:
         assert trio.current_time() == pytest.approx(2)
 
 
-async def test_concurrent_starts_of_one_name_are_one_start() -> None:
+async def test_concurrent_starts_of_one_name_are_one_start(autojump_clock: MockClock) -> None:
     refs: list[TrioActorRef] = []
     family = Family()
 
@@ -453,7 +496,9 @@ async def test_concurrent_starts_of_one_name_are_one_start() -> None:
         assert system.statistics().started == 1
 
 
-async def test_whoever_waits_for_a_child_hears_when_its_supervisor_is_cancelled() -> None:
+async def test_whoever_waits_for_a_child_hears_when_its_supervisor_is_cancelled(
+    autojump_clock: MockClock,
+) -> None:
     class Never(TrioActor):
         async def on_start(self) -> None:
             await trio.sleep_forever()
@@ -474,7 +519,7 @@ async def test_whoever_waits_for_a_child_hears_when_its_supervisor_is_cancelled(
     assert len(errors) == 1
 
 
-async def test_a_dynamic_supervisor_forgets_each_child_that_ends() -> None:
+async def test_a_dynamic_supervisor_forgets_each_child_that_ends(autojump_clock: MockClock) -> None:
     family = Family()
     async with open_actor_system() as system:
         sub = await system.supervisor("dynamic")
@@ -490,14 +535,18 @@ async def test_a_dynamic_supervisor_forgets_each_child_that_ends() -> None:
         assert (statistics.children, statistics.started, statistics.restarts) == (50, 100, 0)
 
 
-async def test_a_give_up_hook_that_raises_fails_the_supervisor() -> None:
+async def test_a_give_up_hook_that_raises_fails_the_supervisor(autojump_clock: MockClock) -> None:
     family = Family()
 
     def broken(name: str, reason: BaseException | None) -> None:
         raise OSError("hook")
 
     policy = SupervisorPolicy(intensity=Intensity(0, 1), on_give_up=broken)
-    with pytest.raises(OSError, match="hook"):
+
+    async def main() -> None:
         async with open_actor_system(policy=policy) as system:
             (await system.spawn(family.maker("a"), name="a")).tell("die")
             await trio.sleep_forever()
+
+    with pytest.raises(OSError, match="hook"):
+        await main()

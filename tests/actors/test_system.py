@@ -67,22 +67,30 @@ async def test_a_caller_cancelled_before_it_opens_gets_out_at_once() -> None:
 
 async def test_an_exception_in_the_block_comes_out_as_it_is_after_the_orderly_stop() -> None:
     notes: list[str] = []
-    with pytest.raises(ValueError, match="mine") as caught:
+
+    async def main() -> None:
         async with open_actor_system() as system:
             await system.spawn(lambda: Echo(notes), name="a")
             raise ValueError("mine") from KeyError("cause")
+
+    with pytest.raises(ValueError, match="mine") as caught:
+        await main()
     assert isinstance(caught.value.__cause__, KeyError)
     assert notes == ["a"]
 
 
 async def test_an_actor_that_gets_a_keyboard_interrupt_ends_the_block_with_it() -> None:
     notes: list[str] = []
-    with pytest.raises(KeyboardInterrupt):
+
+    async def main() -> None:
         async with open_actor_system() as system:
             await system.spawn(lambda: Echo(notes), name="bystander")
             ref = await system.spawn(Echo, name="victim")
             ref.tell(KeyboardInterrupt())
             await trio.sleep_forever()
+
+    with pytest.raises(KeyboardInterrupt):
+        await main()
 
 
 async def test_after_shutdown_nothing_can_be_started_and_nothing_hangs() -> None:
@@ -110,13 +118,17 @@ async def test_failures_during_shutdown_restart_nothing() -> None:
 
 async def test_a_root_that_gives_up_cancels_the_block() -> None:
     reached: list[str] = []
-    with pytest.raises(RestartIntensityExceeded):
+
+    async def main() -> None:
         async with open_actor_system(policy=SupervisorPolicy(intensity=Intensity(0, 1))) as system:
             (await system.spawn(Echo, name="a")).tell(ValueError("dies"))
             try:
                 await trio.sleep_forever()
             finally:
                 reached.append("cancelled")
+
+    with pytest.raises(RestartIntensityExceeded):
+        await main()
     assert reached == ["cancelled"]
 
 
@@ -133,7 +145,7 @@ def test_importing_actors_pulls_in_trio_and_pykka_and_nothing_else() -> None:
         cwd=_project_folder(),
         timeout=60,
     )
-    extra = set(eval(found.stdout)) - {"actors"} - sys.stdlib_module_names  # noqa: S307
+    extra = set(eval(found.stdout)) - {"actors"} - sys.stdlib_module_names
     assert extra == set(), found.stdout
 
 

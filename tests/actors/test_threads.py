@@ -87,7 +87,7 @@ async def test_a_thread_blocks_while_the_mailbox_is_full() -> None:
         ref.tell(1)
         nursery.start_soon(in_thread, lambda: ref.tell(1))
         with trio.fail_after(10):
-            while ref.statistics().mailbox.senders_waiting == 0:  # noqa: ASYNC110
+            while ref.statistics().mailbox.senders_waiting == 0:
                 await trio.lowlevel.checkpoint()
         release.set()
     assert ref.statistics().mailbox.accepted == 4

@@ -31,7 +31,7 @@ def test_operators(value_of, text, expected):
     [
         (r"'a\n\t\x41\u00e9\U0001F600\101' + ''", "a\n\tAé😀A"),
         (r"r'\d' + ''", r"\d"),
-        ("'''it's\n\"so\"''' + ''", "it's\n\"so\""),
+        ("'''it's\n\"so\"''' + ''", 'it\'s\n"so"'),
         ('"it\'s" + ""', "it's"),
         (r"'don\'t' + ''", "don't"),
         ("0x1F + 0", 31),
@@ -184,9 +184,30 @@ def test_long_chains_and_many_brackets_are_no_nesting(value_of):
     assert value_of("".join(f"inputs.n == {n} ? {n} : " for n in range(100)) + "0") == 5
 
 
-def test_a_quote_that_never_closes_is_refused_at_once():
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'" + r"\n" * 5_000,
+        "'" + r"\n" * 5_000 + "\\\n'",
+        "1 // '''\n'" + r"\n" * 5_000 + "\n'''",
+        "r'" + r"\d" * 5_000 + r"\'",
+        '"""' + r"\n" * 5_000 + '""',
+    ],
+)
+def test_a_quote_that_never_closes_is_refused_at_once(text):
     with pytest.raises(OpcodeError, match="never closed"):
-        compile_expression("'" + r"\n" * 5_000)
+        compile_expression(text)
+
+
+def test_a_comment_goes_to_the_end_of_its_line(value_of):
+    assert value_of("inputs.n // it's five\n + 1 // steps.fetch-order ?? '") == 6
+    assert value_of("'http://x' + ''") == "http://x"
+
+
+def test_an_expression_that_is_no_text_is_refused():
+    for value in (5, None, ["a"]):
+        with pytest.raises(TypeError):
+            compile_expression(value)
 
 
 def test_the_result_must_be_json(value_of):

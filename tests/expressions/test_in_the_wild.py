@@ -58,8 +58,10 @@ def wild(value_of, rendered, step):
         ("steps['extract'].status_code == 200", True),
         ("steps['auto-check'].status_code != 200", True),
         (
-            "steps['check-clean'].exit_code == 0 && steps['run-tests'].exit_code == 0"
-            " && steps['run-vet'].exit_code == 0",
+            (
+                "steps['check-clean'].exit_code == 0 && steps['run-tests'].exit_code == 0"
+                " && steps['run-vet'].exit_code == 0"
+            ),
             True,
         ),
         ("steps['check-backup'].stdout.exists == true", True),

@@ -43,7 +43,9 @@ def test_a_sent_scope_means_the_same(scope_of, text):
     scope = scope_of(inputs={"n": 2, "which": "broken", "order": {}}, loop=loop)
     compiled = compile_expression(text, step_ids=scope.steps.keys())
     there = scope_from_parts(_sent(compiled, scope))
-    assert evaluate(compiled, there, limits=IN_WORKER) == evaluate(compiled, scope, limits=IN_WORKER)
+    assert evaluate(compiled, there, limits=IN_WORKER) == evaluate(
+        compiled, scope, limits=IN_WORKER
+    )
 
 
 @pytest.mark.parametrize(

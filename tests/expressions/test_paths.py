@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import opcode_runtime
 from opcode_runtime.expressions import compile_expression
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
@@ -94,4 +96,5 @@ def test_a_path_needs_no_cel():
         "assert 'celpy' not in sys.modules and 'lark' not in sys.modules\n"
         "compile_expression('1 + 1'); assert 'celpy' in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": "opcode"})
+    source_root = str(Path(opcode_runtime.__path__[0]).parent)
+    subprocess.run([sys.executable, "-c", program], check=True, env={"PYTHONPATH": source_root})

@@ -56,7 +56,8 @@ def defined(name: str, version: str, at: float = 1.0, **fields: Any) -> Append:
 def child(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     """A Python process that runs `code`; killed and reaped at the end, if it is still there."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE  # for stdin too, so that a child can wait for its end
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         try:
             yield process
         finally:

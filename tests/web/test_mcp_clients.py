@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,9 +19,20 @@ from opcode_runtime.mcp import INSTRUCTIONS, TOOLS
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.web import ANONYMOUS, OPERATOR
 
+pytestmark = pytest.mark.filterwarnings(
+    # the SDK's client leaves the generators of its HTTP library to the garbage collector
+    "ignore:Async generator 'http.* was garbage collected:ResourceWarning"
+)
+
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 KINDS = [("sse", "legacy"), ("sse", "auto"), ("http", "legacy"), ("http", "auto")]
 CANCEL = {"workflow_id": "w1", "signal_type": "cancel"}
+
+
+@pytest.fixture(autouse=True)
+def _collect_here():
+    yield
+    gc.collect()
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import fnmatch
 import glob
 import os
@@ -16,14 +17,7 @@ from typing import Any, TypeVar
 import trio
 
 from opcode_runtime.actions.call import Call
-from opcode_runtime.actions.paths import (
-    is_allowed,
-    is_harmless_device,
-    open_directory,
-    open_for_appending,
-    open_for_reading,
-    resolve_path,
-)
+from opcode_runtime.actions.paths import Fence, is_harmless_device, status_in
 from opcode_runtime.actions.registry import action
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
@@ -122,9 +116,10 @@ async def _off_the_loop(work: Callable[[], T], name: str, path: str) -> T:
 
 
 def _read(params: dict[str, Any], call: Call) -> dict[str, Any]:
-    path = resolve_path(params["path"], call, "read")
+    fence = Fence(call)
+    path = fence.resolve(params["path"], "read")
     limit = call.settings.file_bytes_max
-    with open(open_for_reading(path, call.settings), "rb") as file:
+    with open(fence.open_for_reading(path), "rb") as file:
         content = file.read(limit + 1)
     kept = content[:limit]
     encoding = params.get("encoding", "auto")
@@ -143,12 +138,12 @@ def _read(params: dict[str, Any], call: Call) -> dict[str, Any]:
 
 
 def _write(params: dict[str, Any], call: Call) -> dict[str, Any]:
-    path = resolve_path(params["path"], call, "write")
+    fence = Fence(call)
+    path = fence.resolve(params["path"], "write")
     content = params["content"].encode()
     mode = _mode(params.get("mode"))
-    if params.get("create_dirs"):
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with open_directory(path.parent, call.settings, "write") as directory:
+    create = params.get("create_dirs", False)
+    with fence.open_directory(path.parent, "write", create=create) as directory:
         _replace(directory, path.name, content, mode)
     return {"path": str(path), "size": len(content)}
 
@@ -170,7 +165,7 @@ def _mode(given: int | str | None) -> int | None:
 
 def _replace(directory: int, name: str, content: bytes, mode: int | None) -> None:
     """Write beside, make durable, rename over; a device is written into instead."""
-    there = _status(directory, name)
+    there = status_in(directory, name)
     if there is not None and not stat.S_ISREG(there.st_mode):
         _write_into(directory, name, content, there)
         return
@@ -194,16 +189,9 @@ def _replace(directory: int, name: str, content: bytes, mode: int | None) -> Non
     os.fsync(directory)
 
 
-def _status(directory: int, name: str) -> os.stat_result | None:
-    try:
-        return os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-
-
 def _write_into(directory: int, name: str, content: bytes, there: os.stat_result) -> None:
     if stat.S_ISDIR(there.st_mode):
-        raise IsADirectoryError(21, os.strerror(21))
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not is_harmless_device(there):
         raise OpcodeError(
             ErrorCode.PATH_DENIED,
@@ -216,9 +204,10 @@ def _write_into(directory: int, name: str, content: bytes, there: os.stat_result
 
 
 def _append(params: dict[str, Any], call: Call) -> dict[str, Any]:
-    path = resolve_path(params["path"], call, "write")
-    with open_directory(path.parent, call.settings, "write") as directory:
-        fd = open_for_appending(path, directory, call.settings)
+    fence = Fence(call)
+    path = fence.resolve(params["path"], "write")
+    with fence.open_directory(path.parent, "write") as directory:
+        fd = fence.open_for_appending(path.name, directory)
         with open(fd, "ab") as file:
             file.write(params["content"].encode())
             file.flush()
@@ -229,13 +218,14 @@ def _append(params: dict[str, Any], call: Call) -> dict[str, Any]:
 
 
 def _list(params: dict[str, Any], call: Call) -> dict[str, Any]:
-    root = resolve_path(params["path"], call, "read")
+    fence = Fence(call)
+    root = fence.resolve(params["path"], "read")
     pattern = params.get("pattern") or "*"
     if pattern.startswith("/") or ".." in pattern.split("/"):
         raise OpcodeError(
             ErrorCode.VALIDATION_ERROR, f"pattern {pattern!r} leads out of the directory"
         )
-    found = _walk(root, call) if params.get("recursive") else _glob(root, pattern, call)
+    found = _walk(root, fence) if params.get("recursive") else _glob(root, pattern, fence)
     wanted = (
         path
         for path in found
@@ -251,25 +241,25 @@ def _list(params: dict[str, Any], call: Call) -> dict[str, Any]:
     return {"path": str(root), "entries": entries, "truncated": False}
 
 
-def _glob(root: Path, pattern: str, call: Call) -> Iterator[Path]:
+def _glob(root: Path, pattern: str, fence: Fence) -> Iterator[Path]:
     """What matches inside `root`; a part of the pattern that is a link counts for where it leads."""
     os.close(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
     for name in sorted(glob.iglob(pattern, root_dir=root, include_hidden=True)):
         path = root / name
         parent = Path(os.path.realpath(path.parent))
-        if parent.is_relative_to(root) and is_allowed(parent / path.name, call.settings, "read"):
+        if parent.is_relative_to(root) and fence.allows(parent / path.name, "read"):
             yield path
 
 
-def _walk(root: Path, call: Call) -> Iterator[Path]:
+def _walk(root: Path, fence: Fence) -> Iterator[Path]:
     """Everything below, parents before children; links are not followed, denied places not entered."""
     for entry in sorted(os.scandir(root), key=lambda each: each.name):
         path = Path(entry.path)
-        if not is_allowed(path, call.settings, "read"):
+        if not fence.allows(path, "read"):
             continue
         yield path
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(path, call)
+            yield from _walk(path, fence)
 
 
 def _entry(path: Path) -> dict[str, Any] | None:

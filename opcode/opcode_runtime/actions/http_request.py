@@ -143,10 +143,17 @@ async def _send(now: Exchange, transport: GuardedTransport) -> httpx2.Response:
         raise broken(now.url, error) from None
 
 
-def broken(url: httpx2.URL, error: Exception) -> OpcodeError:
-    """The error for a connection or an answer that broke."""
-    text = str(error) or type(error).__name__
-    return OpcodeError(ErrorCode.EXECUTION_ERROR, f"request to {origin(url)} failed: {text}")
+def broken(url: httpx2.URL, error: BaseException) -> OpcodeError:
+    """The error for a connection or an answer that broke, in the words of whoever noticed first."""
+    text = str(error)
+    below = error.__cause__ or error.__context__
+    while not text and below is not None:
+        text = str(below)
+        below = below.__cause__ or below.__context__
+    return OpcodeError(
+        ErrorCode.EXECUTION_ERROR,
+        f"request to {origin(url)} failed: {text or type(error).__name__}",
+    )
 
 
 def _with_query(url: httpx2.URL, query: dict[str, Any]) -> httpx2.URL:

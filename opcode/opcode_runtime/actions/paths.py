@@ -10,16 +10,16 @@ Writing goes through a descriptor of the parent directory, so exchanging a direc
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
 from opcode_runtime.actions.call import Call
-from opcode_runtime.actions.settings import ActionSettings
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
 Access = Literal["read", "write"]
@@ -27,9 +27,9 @@ Access = Literal["read", "write"]
 _TELLING = frozenset(
     f"/proc/{name}" for name in ("cpuinfo", "meminfo", "loadavg", "uptime", "version")
 )
-_HARMLESS_DEVICES = frozenset(
-    {(1, 3), (1, 5), (1, 8), (1, 9)}
-)  # null, zero, random, urandom on Linux
+# null, zero, random and urandom on Linux
+_HARMLESS_DEVICES = frozenset({(1, 3), (1, 5), (1, 8), (1, 9)})
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEY_DIRECTORIES = (".ssh", ".aws", ".gnupg")
 
 
@@ -41,85 +41,130 @@ def working_directory(call: Call) -> Path:
     return Path(roots[0]) if roots else Path.cwd()
 
 
-def resolve_path(text: str, call: Call, access: Access) -> Path:
-    """The absolute path without symbolic links, if it may be touched.
+class Fence:
+    """The operator's rules about paths, made ready for many questions.
 
-    Raises:
-        OpcodeError: PATH_DENIED, naming the setting that would allow it; VALIDATION_ERROR for an impossible path.
+    Arguments:
+        call: whose settings count, and where relative paths start.
     """
-    if not text or "\0" in text:
-        raise OpcodeError(ErrorCode.VALIDATION_ERROR, f"{text!r} is not a path")
-    try:
-        path = Path(os.path.realpath(working_directory(call) / text))
-    except (OSError, ValueError) as error:
-        raise OpcodeError(ErrorCode.PATH_DENIED, f"{text!r} cannot be resolved: {error}") from None
-    check_path(path, call.settings, access)
-    return path
 
+    def __init__(self, call: Call) -> None:
+        settings = call.settings
+        own = [rule for rule in (settings.data_dir, settings.vault_key_file) if rule]
+        keys = [os.path.join(home, name) for home in _homes() for name in _KEY_DIRECTORIES]
+        self._start = working_directory(call)
+        self._always = _real((*own, "/proc", "/sys", *keys))
+        self._denied = _real(settings.deny_paths)
+        self._writable = _real(settings.writable_paths)
+        self._readable = _real((*settings.read_only_paths, *settings.writable_paths))
 
-def check_path(path: Path, settings: ActionSettings, access: Access) -> None:
-    """Raise PATH_DENIED unless a path without symbolic links may be touched."""
-    if _always_denied(path, settings):
-        raise OpcodeError(
-            ErrorCode.PATH_DENIED, f"{str(path)!r} is always denied; no setting allows it"
+    def resolve(self, text: str, access: Access) -> Path:
+        """The absolute path without symbolic links, if it may be touched.
+
+        Raises:
+            OpcodeError: PATH_DENIED, naming the setting that would allow it; VALIDATION_ERROR for an impossible path.
+        """
+        if not text or "\0" in text:
+            raise OpcodeError(ErrorCode.VALIDATION_ERROR, f"{text!r} is not a path")
+        try:
+            path = Path(os.path.realpath(self._start / text))
+        except (OSError, ValueError) as error:
+            raise _denial(f"{text!r} cannot be resolved: {error}") from None
+        self.check(path, access)
+        return path
+
+    def check(self, path: Path, access: Access) -> None:
+        """Raise PATH_DENIED unless a path without symbolic links may be touched."""
+        if str(path) not in _TELLING and _is_under(path, self._always):
+            raise _denial(f"{str(path)!r} is always denied; no setting allows it")
+        if _is_under(path, self._denied):
+            raise _denial(f"{str(path)!r} is denied by the setting `deny_paths`")
+        roots = self._writable if access == "write" else self._readable
+        if self._readable and not _is_under(path, roots):
+            setting = "writable_paths" if access == "write" else "read_only_paths"
+            raise _denial(
+                f"{str(path)!r} is outside the roots; the setting `{setting}` would allow it"
+            )
+
+    def allows(self, path: Path, access: Access) -> bool:
+        """Whether `check` would let it pass."""
+        try:
+            self.check(path, access)
+        except OpcodeError:
+            return False
+        return True
+
+    def open_for_reading(self, path: Path) -> int:
+        """Open a checked file; what was really opened is checked once more. The caller closes the descriptor.
+
+        Raises:
+            OpcodeError: PATH_DENIED; EXECUTION_ERROR when it is neither a file nor a harmless device.
+        """
+        _refuse_special(os.lstat(path))
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        return self._checked(os.open(path, flags), "read")
+
+    def open_for_appending(self, name: str, directory: int) -> int:
+        """Open or create a file in an opened directory, for adding to its end. The caller closes the descriptor."""
+        there = status_in(directory, name)
+        if there is not None:
+            _refuse_special(there)
+        flags = (
+            os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         )
-    if any(_under(path, rule) for rule in settings.deny_paths):
-        raise OpcodeError(
-            ErrorCode.PATH_DENIED, f"{str(path)!r} is denied by the setting `deny_paths`"
-        )
-    if not settings.read_only_paths and not settings.writable_paths:
-        return
-    roots = settings.writable_paths
-    if access == "read":
-        roots = (*settings.read_only_paths, *roots)
-    if not any(_under(path, root) for root in roots):
-        setting = "writable_paths" if access == "write" else "read_only_paths"
-        raise OpcodeError(
-            ErrorCode.PATH_DENIED,
-            f"{str(path)!r} may not be touched ({access}); the setting `{setting}` would allow it",
-        )
+        return self._checked(os.open(name, flags, 0o644, dir_fd=directory), "write")
+
+    @contextmanager
+    def open_directory(self, path: Path, access: Access, *, create: bool = False) -> Iterator[int]:
+        """A descriptor of a checked directory, for everything that then happens in it.
+
+        Arguments:
+            create: make what is missing of it, each part inside the one before.
+        """
+        fd = self._make_directories(path) if create else os.open(path, _DIRECTORY)
+        try:
+            self.check(_path_of(fd) or path, access)
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _make_directories(self, path: Path) -> int:
+        """Open a directory, making what is missing part by part, so that no link slips in between."""
+        there = path
+        while not there.exists():
+            there = there.parent
+        fd = os.open(there, _DIRECTORY)
+        try:
+            self.check(_path_of(fd) or there, "write")
+            for name in path.relative_to(there).parts:
+                with suppress(FileExistsError):
+                    os.mkdir(name, 0o755, dir_fd=fd)
+                inner = os.open(name, _DIRECTORY, dir_fd=fd)
+                os.close(fd)
+                fd = inner
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _checked(self, fd: int, access: Access) -> int:
+        try:
+            real = _path_of(fd)
+            if real is not None:
+                self.check(real, access)
+            _refuse_special(os.fstat(fd))
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
 
 
-def is_allowed(path: Path, settings: ActionSettings, access: Access) -> bool:
-    """Whether `check_path` would let it pass."""
+def status_in(directory: int, name: str) -> os.stat_result | None:
+    """What is there under a name in an opened directory, links as such; None when nothing is."""
     try:
-        check_path(path, settings, access)
-    except OpcodeError:
-        return False
-    return True
-
-
-def open_for_reading(path: Path, settings: ActionSettings) -> int:
-    """Open a checked file; what was really opened is checked once more. The caller closes the descriptor.
-
-    Raises:
-        OpcodeError: PATH_DENIED; EXECUTION_ERROR when it is neither a file nor a harmless device.
-    """
-    return _checked(
-        os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), settings, "read"
-    )
-
-
-def open_for_appending(path: Path, directory: int, settings: ActionSettings) -> int:
-    """Open or create a checked file in an opened directory, for adding to its end."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    return _checked(os.open(path.name, flags, 0o644, dir_fd=directory), settings, "write")
-
-
-@contextmanager
-def open_directory(path: Path, settings: ActionSettings, access: Access) -> Iterator[int]:
-    """A descriptor of a checked directory, for everything that then happens in it."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        check_path(_path_of(fd) or path, settings, access)
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def is_writable_kind(status: os.stat_result) -> bool:
-    """Whether writing into what is there makes sense: a file, or a harmless device."""
-    return stat.S_ISREG(status.st_mode) or is_harmless_device(status)
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
 
 
 def is_harmless_device(status: os.stat_result) -> bool:
@@ -128,24 +173,19 @@ def is_harmless_device(status: os.stat_result) -> bool:
     return stat.S_ISCHR(status.st_mode) and device in _HARMLESS_DEVICES
 
 
-def _checked(fd: int, settings: ActionSettings, access: Access) -> int:
-    try:
-        real = _path_of(fd)
-        if real is not None:
-            check_path(real, settings, access)
-        status = os.fstat(fd)
-        if stat.S_ISDIR(status.st_mode):
-            raise IsADirectoryError(21, os.strerror(21))
-        if stat.S_ISCHR(status.st_mode) and not is_harmless_device(status):
-            raise OpcodeError(
-                ErrorCode.PATH_DENIED, "device nodes are always denied; no setting allows it"
-            )
-        if not is_writable_kind(status):
-            raise OpcodeError(ErrorCode.EXECUTION_ERROR, "it is not a regular file")
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
+def _refuse_special(status: os.stat_result) -> None:
+    """Refuse what is neither a regular file nor a harmless device; merely opening some devices does things."""
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if stat.S_ISREG(status.st_mode) or is_harmless_device(status):
+        return
+    if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+        raise _denial("device nodes are always denied; no setting allows it")
+    raise OpcodeError(ErrorCode.EXECUTION_ERROR, "it is not a regular file")
+
+
+def _denial(text: str) -> OpcodeError:
+    return OpcodeError(ErrorCode.PATH_DENIED, text)
 
 
 def _path_of(fd: int) -> Path | None:
@@ -156,14 +196,6 @@ def _path_of(fd: int) -> Path | None:
         return None
 
 
-def _always_denied(path: Path, settings: ActionSettings) -> bool:
-    if str(path) in _TELLING:
-        return False
-    own = [rule for rule in (settings.data_dir, settings.vault_key_file) if rule]
-    keys = [os.path.join(home, name) for home in _homes() for name in _KEY_DIRECTORIES]
-    return any(_under(path, rule) for rule in (*own, "/proc", "/sys", *keys))
-
-
 def _homes() -> set[str]:
     homes = {os.environ.get("HOME", "")}
     with suppress(KeyError):
@@ -171,5 +203,9 @@ def _homes() -> set[str]:
     return homes - {""}
 
 
-def _under(path: Path, root: str) -> bool:
-    return path.is_relative_to(os.path.realpath(root))
+def _real(paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(os.path.realpath(path) for path in paths)
+
+
+def _is_under(path: Path, roots: tuple[str, ...]) -> bool:
+    return any(path.is_relative_to(root) for root in roots)

@@ -56,7 +56,7 @@ class Action:
             return None
         try:
             return self.target(params)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (LookupError, TypeError, ValueError, AttributeError, OpcodeError):
             return None
 
     def on_interrupt(self, params: Params) -> InterruptPolicy | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from opcode_runtime.actions.call import Call
-from opcode_runtime.actions.paths import resolve_path
+from opcode_runtime.actions.paths import Fence
 from opcode_runtime.actions.registry import action
 from opcode_runtime.actions.text import parse_json
 from opcode_runtime.model.durations import parse_duration_s
@@ -23,7 +23,7 @@ PARAMS: dict[str, Any] = {
     "properties": {
         "command": {
             "type": "string",
-            "minLength": 1,
+            "pattern": r"\S",
             "description": "Program, or a whole line with `shell`.",
         },
         "args": {"type": "array", "items": {"type": "string"}, "description": "One argument each."},
@@ -63,7 +63,8 @@ OUTPUT: dict[str, Any] = {
 
 
 def _program(params: dict[str, Any]) -> str:
-    return str(params["command"]).split()[0]
+    command = str(params["command"])
+    return command.split(maxsplit=1)[0] if params.get("shell") else command
 
 
 @action("shell.exec", params=PARAMS, output=OUTPUT, target=_program, timeout_s=DEFAULT_TIMEOUT_S)
@@ -120,7 +121,7 @@ def child_environment(given: dict[str, str], call: Call) -> dict[str, str]:
 
 def _starting_directory(params: dict[str, Any], call: Call) -> Path:
     given = params.get("cwd", params.get("workdir"))
-    return resolve_path(given or ".", call, "read")
+    return Fence(call).resolve(given or ".", "read")
 
 
 def _output(result: ChildResult) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from opcode_runtime.cli.exits import Exit, usage_error
 from opcode_runtime.cli.json_files import parse_object, read_object
 from opcode_runtime.model.durations import parse_duration_s
 
+_NUMBERS = {"limit", "since_seq"}
 _TEMPLATE_KEYS = {"name", "description", "input_schema", "output_schema", "triggers", "definition"}
 
 
@@ -130,7 +131,7 @@ def _filter(text: str) -> tuple[str, Any]:
             return key[:-1], json.loads(value)
         except ValueError:
             raise usage_error(f"--filter {text!r}: what follows := is not JSON.") from None
-    return key, int(value) if key == "limit" and value.isdecimal() else value
+    return key, int(value) if key in _NUMBERS and value.isdecimal() else value
 
 
 def json_argument(text: str, flag: str) -> dict[str, Any]:

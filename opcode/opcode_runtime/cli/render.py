@@ -99,9 +99,9 @@ def print_rows(resource: str, answer: Mapping[str, Any]) -> None:
         return
     console.print(_table(resource, rows))
     if answer.get("cursor"):
-        console.print(
-            Text(f"There are more: --filter cursor={plain(answer['cursor'])}", style="dim")
-        )
+        key = "since_seq" if resource == "events" else "cursor"
+        more = f"There are more: --filter {key}={plain(answer['cursor'])}"
+        console.print(Text(more, style="dim"), soft_wrap=True)
 
 
 def plain(value: Any, *, lines: bool = False) -> str:

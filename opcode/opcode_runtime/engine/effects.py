@@ -152,6 +152,7 @@ class Effects:
         else:
             params = self._state.steps[effect.path].params or {}
             outcome = await perform(action, params, self.call(step, effect.attempt))
+        self.release_slot(effect.path)
         self._report(
             cmd.StepReported(
                 at=self._now(), path=effect.path, attempt=effect.attempt, outcome=outcome

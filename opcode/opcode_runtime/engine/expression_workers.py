@@ -14,7 +14,7 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,9 @@ class ExpressionWorkers(Workers):
         self._busy.clear()
 
     async def _enter(self) -> None:
+        with suppress(trio.WouldBlock):
+            self._places.acquire_nowait()
+            return
         if self._waiting >= WAITING_MAX:
             raise _busy(f"{WAITING_MAX} expressions wait for a worker")
         self._waiting += 1

@@ -65,15 +65,14 @@ class Handle:
 
     async def events(self, since_seq: int = 0) -> AsyncIterator[Record]:
         """Every event after `since_seq`, those to come included, up to the last one of the workflow."""
-        kit, seq = self._kit, since_seq
-        with kit.hub.watch(self.workflow_id) as watch:
-            while True:
+        seq, ended = since_seq, False
+        with self._kit.hub.watch(self.workflow_id) as watch:
+            while not ended:
                 for record in await self._read(seq):
-                    seq = record.seq
                     yield record
-                    if isinstance(record.event, _TERMINAL):
-                        return
-                await watch.wait()
+                    seq, ended = record.seq, isinstance(record.event, _TERMINAL)
+                if not ended:
+                    await watch.wait()
 
     async def _read(self, after_seq: int) -> list[Record]:
         journal = self._kit.journal

@@ -189,16 +189,34 @@ async def open_runtime(
     Raises:
         OpcodeError: the journal is locked by another runtime, damaged or unreadable.
     """
-    chosen = settings or Settings()
-    async with AsyncExitStack() as stack:
-        runtime, writer, workflows, kit = await _open(stack, Path(data_dir), actions, chosen)
-        nursery = await stack.enter_async_context(trio.open_nursery())
-        nursery.start_soon(_watch_poison, writer)
-        await workflows.recover(_to_take_up(kit))
-        runtime.ready.set()
-        yield runtime
-        await runtime.drain()
-        nursery.cancel_scope.cancel()
+    alone: BaseException | None = None
+    try:
+        async with AsyncExitStack() as stack:
+            yield await _open_and_recover(stack, Path(data_dir), actions, settings or Settings())
+    except BaseExceptionGroup as group:
+        alone = _alone(group)
+    if alone is not None:
+        raise alone
+
+
+def _alone(error: BaseException) -> BaseException:
+    """What the caller's block raised, without the nurseries around it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+async def _open_and_recover(
+    stack: AsyncExitStack, data_dir: Path, actions: Iterable[Action], settings: Settings
+) -> Runtime:
+    runtime, writer, workflows, kit = await _open(stack, data_dir, actions, settings)
+    nursery = await stack.enter_async_context(trio.open_nursery())
+    stack.callback(nursery.cancel_scope.cancel)
+    stack.push_async_callback(runtime.drain)
+    nursery.start_soon(_watch_poison, writer)
+    await workflows.recover(_to_take_up(kit))
+    runtime.ready.set()
+    return runtime
 
 
 async def _open(

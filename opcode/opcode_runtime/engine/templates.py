@@ -155,7 +155,9 @@ def _expression_problems(
     ids = tuple(step_ids)
     try:
         if kind == "guard":
-            found: tuple[tuple[str, Compiled], ...] = (("", compile_expression(value, step_ids=ids)),)
+            found: tuple[tuple[str, Compiled], ...] = (
+                ("", compile_expression(value, step_ids=ids)),
+            )
         else:
             found = compile_template(value, step_ids=ids).expressions
     except OpcodeError as error:

@@ -79,7 +79,10 @@ def compile_expression(text: str, *, step_ids: Collection[str] = ()) -> Compiled
     Raises:
         OpcodeError: VALIDATION_ERROR with `details["column"]` (1-based) for what is wrong as written. Whether names
             exist is not checked here: see `Compiled.roots`.
+        TypeError: `text` is no text.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"an expression is a text, not {type(text).__name__}")
     try:
         begin, end = unwrapped(text)
     except Malformed as error:

@@ -3,7 +3,7 @@
 Rule 1: `${{ … }}` ends at the first `}}` outside quotes and outside braces; `$${{` is a literal `${{`.
 Rule 2: quotes are `'…'`, `"…"` and their triple forms; a backslash takes the next character with it, and only triple
 quotes may hold a line break. Nothing unterminated gets any further than this module: the lexer underneath would
-take exponential time over it.
+take exponential time over it. A comment goes from `//` to the end of its line.
 Rule 3: `??` counts only outside quotes and brackets.
 Rule 4: a text that has the form of a path is a path, hyphens and all; in anything else a hyphen is a minus, except in a
 known step id after `steps.`.
@@ -154,13 +154,16 @@ def _expression_end(text: str, begin: int) -> int:
 
 
 def _outside_quotes(text: str, begin: int) -> Iterator[tuple[int, str, int]]:
-    """Every character outside quotes: its offset, itself, and how many brackets are open before it."""
+    """Every character outside quotes and comments: its offset, itself, and how many brackets are open before it."""
     open_brackets: list[str] = []
     at = begin
     while at < len(text):
         char = text[at]
         if char in "'\"":
             at = _quote_end(text, at)
+            continue
+        if char == "/" and text.startswith("//", at):
+            at = _line_end(text, at)
             continue
         yield at, char, len(open_brackets)
         if char in _CLOSERS:
@@ -180,6 +183,11 @@ def _quoted_ranges(text: str) -> list[tuple[int, int]]:
     return [*ranges, (last + 1, len(text))]
 
 
+def _line_end(text: str, begin: int) -> int:
+    end = text.find("\n", begin)
+    return len(text) if end < 0 else end
+
+
 def _quote_end(text: str, begin: int) -> int:
     """The offset after the closing quote of the literal that begins at `begin`."""
     mark = text[begin] * 3 if text.startswith(text[begin] * 3, begin) else text[begin]
@@ -187,7 +195,8 @@ def _quote_end(text: str, begin: int) -> int:
     while at < len(text):
         if text.startswith(mark, at):
             return at + len(mark)
-        if text[at] in "\r\n" and len(mark) == 1:
+        at += text[at] == "\\"
+        if len(mark) == 1 and text[at : at + 1] in {"\r", "\n"}:
             break
-        at += 2 if text[at] == "\\" else 1
+        at += 1
     raise Malformed(begin, "this quote is never closed")

@@ -90,13 +90,16 @@ class _Capture:
 class _Report:
     """What the supervisor has told so far."""
 
+    started: bool = False
     failed: tuple[int, str] | None = None
     status: int | None = None
     gone: bool = False
 
     def take(self, line: str) -> None:
         word, *rest = line.split()
-        if word == "failed":
+        if word == "started":
+            self.started = True
+        elif word == "failed":
             self.failed = (int(rest[0]), rest[1])
         elif word == "ended":
             self.status = int(rest[0])
@@ -189,6 +192,7 @@ class _Supervised:
         )
         self._began = trio.current_time()
         self._killed = False
+        self._ordered = False
 
     async def converse(self, order: bytes) -> ChildResult:
         """Give the order, feed and drain the streams, wait for the end."""
@@ -207,6 +211,7 @@ class _Supervised:
         with trio.move_on_after(limit) as scope:
             with contextlib.suppress(trio.BrokenResourceError):
                 await self._control.send_all(order)
+                self._ordered = True
             await self._listen()
         if scope.cancelled_caught:
             self._killed = True
@@ -236,8 +241,12 @@ class _Supervised:
             await into.fill(stream)
 
     async def _ask_to_end(self) -> None:
+        """Have the tree ended; an order that was cut short is taken back by closing our direction."""
         with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self._control.send_all(b"t")
+            if self._ordered:
+                await self._control.send_all(b"t")
+            else:
+                await self._control.send_eof()
 
     async def end(self) -> None:
         """See to it that supervisor and tree are gone, and let go of every descriptor. Harmless when they are."""
@@ -280,12 +289,11 @@ class _Supervised:
         report = self._report
         if report.failed is not None:
             raise _start_error(self._spec, *report.failed)
-        if not report.gone or report.status is None:
-            raise OpcodeError(
-                ErrorCode.ISOLATION_ERROR,
-                "the supervisor of the command ended before the command did; its processes were ended from outside",
-            )
-        code = os.waitstatus_to_exitcode(report.status)
+        if not report.gone or (report.status is None and not self._killed):
+            raise _lost(report, bytes(self._stderr.kept))
+        code = (
+            -signal.SIGKILL if report.status is None else os.waitstatus_to_exitcode(report.status)
+        )
         return ChildResult(
             exit_code=max(code, -1) if not self._killed else -1,
             signal=signal.Signals(-code).name if code < 0 else None,
@@ -296,6 +304,18 @@ class _Supervised:
             duration_s=trio.current_time() - self._began,
             killed=self._killed,
         )
+
+
+def _lost(report: _Report, stderr: bytes) -> OpcodeError:
+    if report.started:
+        return OpcodeError(
+            ErrorCode.ISOLATION_ERROR,
+            "the supervisor of the command ended before the command did; its processes were ended from outside",
+        )
+    why = stderr.decode(errors="replace").strip().rpartition("\n")[2]
+    return OpcodeError(
+        ErrorCode.ISOLATION_ERROR, f"the supervisor of the command did not start: {why}"
+    )
 
 
 def _start_error(spec: ChildSpec, number: int, stage: str) -> OpcodeError:

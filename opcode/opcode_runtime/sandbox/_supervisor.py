@@ -293,6 +293,7 @@ def main() -> None:
     fence()
     order = read_order(control)
     if order is None:
+        tell(control, "gone\n")
         return
     record = write_record(order["children_dir"], order["record"])
     called_off = bool(select.select([control], [], [], 0)[0])

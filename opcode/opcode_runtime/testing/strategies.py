@@ -102,7 +102,7 @@ def events() -> st.SearchStrategy[ev.AnyEvent]:
 
 def _later_events() -> st.SearchStrategy[ev.AnyEvent]:
     first = (ev.WorkflowCreated, ev.TemplateDefined)
-    asking = (ev.DecisionRequested, ev.DecisionResolved, ev.StepSkipped)
+    asking: tuple[type[Any], ...] = (ev.DecisionRequested, ev.DecisionResolved, ev.StepSkipped)
     kinds: list[type[Any]] = [kind for kind in _KINDS if kind not in first]
     return st.one_of([events_of(kind) for kind in [*kinds, *asking, *asking]])
 

@@ -1,7 +1,8 @@
 """Accepting connections until told to stop, and then ending within the grace time.
 
 Hypercorn's own loop is not used: it has no limit on connections, and its connections cannot be replaced but by
-changing its module for the whole process, which an embedded runtime must not do.
+changing its module for the whole process, which an embedded runtime must not do. At the end connections are closed
+before tasks are cancelled: the SDK's transports put away their streams when a peer goes, not when they are cancelled.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from opcode_runtime.model.settings import Limits
 from opcode_runtime.web.connection import Connection
 from opcode_runtime.web.deadlines import Deadlines
 from opcode_runtime.web.refusals import refusal_body
+
+_UNWIND_S = 1.0
+"""How long the app may take to notice that its connection is closed."""
 
 _log = structlog.get_logger(__name__)
 
@@ -83,20 +87,23 @@ class Acceptor:
         shutdown: trio.Event,
         task_status: trio.TaskStatus[None],
     ) -> None:
+        grace_s = 0.0
         async with trio.open_nursery() as connections:
+            connections.cancel_scope.shield = True
             try:
                 async with trio.open_nursery() as accepting:
                     accepting.start_soon(self._listen, listeners, connections)
                     task_status.started()
                     await shutdown.wait()
+                    grace_s = self._deadlines.grace_s
                     accepting.cancel_scope.cancel()
             finally:
-                self._end(connections)
+                self._end(connections, trio.current_time() + grace_s)
                 await self._context.terminated.set()  # no checkpoint: safe while being cancelled
 
-    def _end(self, connections: trio.Nursery) -> None:
-        ends_at = trio.current_time() + self._deadlines.grace_s
-        connections.cancel_scope.deadline = ends_at
+    def _end(self, connections: trio.Nursery, ends_at: float) -> None:
+        """Close every connection at `ends_at`; what does not end by that is cancelled."""
+        connections.cancel_scope.deadline = ends_at + _UNWIND_S
         for connection in self._live:
             connection.end_at(ends_at)
 

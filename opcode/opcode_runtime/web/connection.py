@@ -73,8 +73,9 @@ class Connection(TCPServer):
             await self._close()
 
     def end_at(self, deadline: float) -> None:
-        """Give up sending at `deadline` (trio's clock), also what is being sent now."""
+        """Close at `deadline` (trio's clock), whatever is being sent or received then."""
         self._ends_at = deadline
+        self._reading.deadline = min(self._reading.deadline, deadline)
         for scope in self._sending:
             scope.deadline = min(scope.deadline, deadline)
 

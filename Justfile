@@ -1,0 +1,51 @@
+# Recipes of the project. Run them with `uv run just <recipe>`.
+
+export PYTHONWARNINGS := "default"
+
+# List the recipes.
+default:
+    @just --list
+
+# The whole suite: style, types, layers, tests. This is what must pass before anything lands.
+test: lint types layers
+    pytest
+
+# Style and formatting.
+lint:
+    ruff check .
+    ruff format --check .
+
+# Both type checkers, strict, over both packages.
+types:
+    mypy
+    pyright
+
+# Who may import whom.
+layers:
+    lint-imports
+
+# Mend what can be mended by itself.
+fmt:
+    ruff check --fix .
+    ruff format .
+
+# Unit tests only, stopping at the first failure.
+quick *ARGS:
+    pytest -x -q tests {{ARGS}}
+
+# Property tests only.
+prop *ARGS:
+    pytest property_tests {{ARGS}}
+
+# Coverage of both packages by the whole suite.
+coverage:
+    coverage run -m pytest
+    coverage report --skip-covered --show-missing
+
+# The demonstration, as often as asked: `just demo 20`.
+demo TIMES="1":
+    for i in $(seq {{TIMES}}); do opcode demo || exit 1; done
+
+# The kill drill at nightly strength.
+drill KILLS="100":
+    OPCODE_DRILL_KILLS={{KILLS}} pytest -q tests/drills

@@ -1,0 +1,92 @@
+"""Names, the decorator, and the built-in actions as a whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from opcode_runtime.actions import BUILTIN_ACTIONS, Action, Call, Registry, action, builtin_registry
+from opcode_runtime.model.errors import ErrorCode, OpcodeError
+
+
+@action("demo.echo", kind="pure", params={"type": "object", "properties": {"a": {}}})
+def echo(params: dict[str, Any], _call: Call) -> Any:
+    """Give back what came in.
+
+    More words.
+    """
+    return params
+
+
+@action("demo.wait", on_interrupt="fail", target=lambda params: params["host"], timeout_s=5)
+async def wait(_params: dict[str, Any], _call: Call) -> Any:
+    return None
+
+
+def test_the_decorator_makes_an_action_that_can_still_be_called() -> None:
+    assert isinstance(echo, Action)
+    assert echo({"a": 1}, Call()) == {"a": 1}
+    assert echo.spec.description == "Give back what came in."
+    assert (wait.spec.kind, wait.spec.on_interrupt, wait.spec.timeout_s) == ("effectful", "fail", 5)
+    assert wait.on_interrupt({}) == "fail"
+    assert wait.target_of({"host": "h"}) == "h"
+    assert wait.target_of({}) is None
+
+
+def test_only_a_pure_plain_function_runs_in_place() -> None:
+    @action("demo.slow", kind="pure")
+    async def slow(_params: dict[str, Any], _call: Call) -> None: ...
+
+    assert echo.in_place
+    assert not wait.in_place
+    assert not slow.in_place
+
+
+def test_a_plain_function_that_is_not_pure_is_refused() -> None:
+    with pytest.raises(ValueError, match="async def"):
+        action("demo.bad", kind="read_only")(lambda _params, _call: None)
+
+
+@pytest.mark.parametrize("name", ["", ".", "a.", "a b", "a..b", "a/b"])
+def test_a_name_that_is_not_dotted_words_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="dotted"):
+        action(name, kind="pure")(lambda _params, _call: None)
+
+
+def test_a_name_is_taken_once() -> None:
+    registry = Registry([echo])
+    with pytest.raises(OpcodeError) as caught:
+        registry.register(echo)
+    assert caught.value.code is ErrorCode.CONFLICT
+    assert registry.names() == ("demo.echo",)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    registry = builtin_registry()
+    with pytest.raises(OpcodeError, match=r"did you mean 'http\.get'") as caught:
+        registry.get("htp.get")
+    assert caught.value.code is ErrorCode.ACTION_UNAVAILABLE
+    assert registry.nearest("quite different") is None
+    assert "http.get" in registry
+    assert "htp.get" not in registry
+
+
+def test_two_registries_share_nothing() -> None:
+    first = builtin_registry()
+    first.register(echo)
+    assert "demo.echo" not in builtin_registry()
+
+
+def test_the_schemas_of_all_built_in_actions_are_valid_and_described() -> None:
+    for name, spec in builtin_registry().specs().items():
+        assert spec.description, name
+        for schema in (spec.params, spec.output):
+            if schema is not None:
+                jsonschema_rs.meta.validate(schema)
+
+
+def test_built_in_actions_are_listed_by_name() -> None:
+    assert list(builtin_registry().names()) == sorted(each.name for each in BUILTIN_ACTIONS)
+    assert {"http.get", "fs.write", "shell.exec", "workflow.log"} <= set(builtin_registry().names())

@@ -1,0 +1,193 @@
+"""Wrong bytes are refused by name and never served."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from opcode_runtime.model import events as ev
+from opcode_runtime.storage import Append, Journal, JournalCorrupt, keys
+from tests.storage.histories import asked, child, completed, created, defined
+
+
+def _write(folder: Path) -> None:
+    with Journal.open(folder) as journal:
+        for n in range(6):
+            name = f"w{n}"
+            start = (created(name, at=float(n)), ev.WorkflowStarted(at=2.0))
+            steps = tuple(
+                completed(f"s{k}", output=f"needle-{n}-{k}-" + "x" * 60) for k in range(5)
+            )
+            journal.append([Append(name, 0, (*start, *steps, asked(f"d{n}")))])
+        journal.append([defined("t", "v1", key=("define", "k", "d"))])
+
+
+@contextmanager
+def _edited(folder: Path) -> Iterator[bytearray]:
+    """The data file, to be changed."""
+    path = folder / "data" / "data.mdb"
+    data = bytearray(path.read_bytes())
+    yield data
+    path.write_bytes(data)
+
+
+def test_a_flipped_bit_in_a_record_is_refused_with_stream_and_seq(folder: Path) -> None:
+    _write(folder)
+    with _edited(folder) as data:
+        for found in re.finditer(b"needle-4-2-", bytes(data)):  # in pages out of use, too
+            data[found.start() + 2] ^= 1
+    with Journal.open(folder) as journal:
+        with pytest.raises(JournalCorrupt, match="stream 'w4' at seq 5") as caught:
+            journal.read("w4")
+        assert (caught.value.stream, caught.value.seq) == ("w4", 5)
+        assert len(journal.read("w4", limit=4)) == 4
+        with pytest.raises(JournalCorrupt, match="'w4' at seq 5"):
+            journal.read_all()
+        assert len(journal.read("w3")) == 8
+        assert any("'w4' at seq 5" in problem for problem in journal.verify())
+
+
+@pytest.mark.parametrize("table", ["workflows", "decisions", "templates", "keys", "heads"])
+def test_a_damaged_row_is_refused(folder: Path, table: str) -> None:
+    _write(folder)
+    with Journal.open(folder) as journal:
+        db = getattr(journal._tables, table)
+        with journal._env.begin(write=True) as txn:
+            for key, value in list(txn.cursor(db)):
+                txn.put(key, value[:-1] + bytes([value[-1] ^ 4]), db=db)
+        reads = {
+            "workflows": lambda: journal.workflow("w1"),
+            "decisions": journal.pending_decisions,
+            "templates": lambda: journal.template("t"),
+            "keys": lambda: journal.key("define", "k"),
+            "heads": lambda: journal.head("w1"),
+        }
+        with pytest.raises(JournalCorrupt):
+            reads[table]()
+        assert journal.verify() != []
+
+
+@pytest.mark.parametrize(
+    "table", ["workflows", "listings", "decisions", "asked", "templates", "keys", "index", "heads"]
+)
+def test_a_missing_row_is_noticed(journal: Journal, table: str) -> None:
+    events = (created("w", key=("run", "k", "d")), asked("d"))
+    journal.append([Append("w", 0, events), defined("t", "v1")])
+    assert journal.verify() == []
+    with journal._env.begin(write=True) as txn:
+        cursor = txn.cursor(getattr(journal._tables, table))
+        assert cursor.first()
+        cursor.delete()
+    assert journal.verify() != []
+
+
+@pytest.mark.parametrize(
+    "table", ["workflows", "listings", "decisions", "asked", "templates", "keys", "index"]
+)
+def test_a_row_that_no_event_accounts_for_is_noticed(journal: Journal, table: str) -> None:
+    journal.append([Append("w", 0, (created("w"),))])
+    with journal._env.begin(write=True) as txn:
+        txn.put(b"zzz\0", b"invented", db=getattr(journal._tables, table))
+    assert journal.verify() != []
+
+
+def test_a_sound_row_that_its_events_do_not_say_is_noticed(journal: Journal) -> None:
+    journal.append([Append("w", 0, (created("w"),))])
+    row = journal.workflow("w")
+    assert row is not None
+    row.name, row.seq, row.updated_at = "another", 0, 0.0
+    key = keys.text("w")
+    with journal._env.begin(write=True) as txn:
+        txn.put(key, journal._encoder.row(key, row), db=journal._tables.workflows)
+    assert journal.verify() == ["stream 'w': a row of workflows is not what its events say"]
+
+
+@pytest.mark.parametrize("seq", [1, 2, 3])
+def test_a_record_that_is_gone_is_named(journal: Journal, seq: int) -> None:
+    journal.append([Append("w", 0, (created("w"), completed("a"), completed("b")))])
+    with journal._env.begin(write=True) as txn:
+        txn.delete(keys.event("w", seq), db=journal._tables.index)
+    with pytest.raises(JournalCorrupt, match=f"'w' at seq {seq}"):
+        journal.read("w")
+
+
+def test_two_records_that_changed_places_are_noticed(journal: Journal) -> None:
+    journal.append([Append("w", 0, (completed("a"), completed("b"), completed("c")))])
+    table = journal._tables.records
+    with journal._env.begin(write=True) as txn:
+        first, second = (txn.get(keys.number(n), db=table) or b"" for n in (2, 3))
+        txn.put(keys.number(2), second, db=table)
+        txn.put(keys.number(3), first, db=table)
+    with pytest.raises(JournalCorrupt, match="'w' at seq 2"):
+        journal.read("w")
+    with pytest.raises(JournalCorrupt):
+        journal.read_all()
+
+
+# Everything that can be read, read in a process of its own: on some damage LMDB ends the process.
+_READER = """
+import pickle, sys
+from pathlib import Path
+import msgspec
+from opcode_runtime.model.errors import OpcodeError
+from opcode_runtime.storage import Journal
+folder, truth = Path(sys.argv[1]), Path(sys.argv[2])
+def everything(journal):
+    names = [f"w{n}" for n in range(6)]
+    yield "all", lambda: journal.read_all()
+    for name in [*names, "template/t"]:
+        yield name, lambda: journal.read(name)
+        yield "head " + name, lambda: journal.head(name)
+        yield "row " + name, lambda: journal.workflow(name)
+        yield "decisions " + name, lambda: journal.pending_decisions(workflow_id=name)
+    yield "template", lambda: journal.template("t", "v1")
+    yield "key", lambda: journal.key("define", "k")
+def answers(journal):
+    found = {}
+    for name, ask in everything(journal):
+        try:
+            found[name] = repr(ask())
+        except OpcodeError:
+            found[name] = None
+    return found
+try:
+    journal = Journal.open(folder)
+except OpcodeError:
+    sys.exit(print("refused"))
+found = answers(journal)
+if not truth.exists():
+    truth.write_bytes(pickle.dumps(found))
+right = pickle.loads(truth.read_bytes())
+wrong = [name for name in right if found[name] is not None and found[name] != right[name]]
+noticed = None in found.values() or journal.verify() != []
+print(f"wrong {wrong[0]}" if wrong else "noticed" if noticed else "unharmed")
+"""
+
+
+def _outcome(folder: Path, truth: Path) -> str:
+    with child(_READER, folder, truth) as process:
+        out, _ = process.communicate(timeout=60)
+    return out.strip() or f"ended by {process.returncode}"
+
+
+def test_no_flipped_bit_is_ever_served(folder: Path, tmp_path: Path) -> None:
+    _write(folder)
+    sound = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    data = folder / "data" / "data.mdb"
+    assert _outcome(folder, tmp_path / "truth") == "unharmed"
+    chance, found = random.Random(5), Counter[str]()
+    for _ in range(40):
+        for path, content in sound.items():
+            path.write_bytes(content)
+        with _edited(folder) as damaged:
+            damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+        found[_outcome(folder, tmp_path / "truth")] += 1
+        assert not [outcome for outcome in found if outcome.startswith("wrong")], found
+    assert data.exists()
+    assert found["noticed"] + found["refused"] >= 4, found
