@@ -229,6 +229,7 @@ class TrioActorRef(pykka.ActorRef[Any]):
     def request_stop(self) -> None:
         """Like `astop`, without waiting for the end. In the loop only; no effect on a dead actor."""
         if self.is_alive():
+            self.actor_inbox.drain()  # what came now would not be handled
             self.actor_inbox.put_system(Envelope(_ActorStop()))
 
     async def wait_stopped(self) -> BaseException | None:

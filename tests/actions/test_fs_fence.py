@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from opcode_runtime.actions import ActionSettings, Call, perform
-from opcode_runtime.model.errors import ErrorCode
+from opcode_runtime.actions.paths import Fence
+from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from tests.actions.attempts import REGISTRY, denied, error, output
 
 
@@ -152,6 +153,37 @@ async def test_a_directory_exchanged_for_a_link_at_the_last_moment_leads_nowhere
             await perform(REGISTRY.get("fs.write" if number % 2 else "fs.append"), params, strict)
         done.set()
     assert os.listdir(outside) == []
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_a_directory_exchanged_after_the_check_is_noticed_when_opened(
+    create: bool, call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "in/d/sub").mkdir(parents=True)
+    (tmp_path / "out/sub").mkdir(parents=True)
+    fence = Fence(fenced(call, writable_paths=(str(tmp_path / "in"),)))
+    path = fence.resolve("in/d/sub", "write") / ("new" if create else "")
+    (tmp_path / "in/d").rename(tmp_path / "in/spare")
+    (tmp_path / "in/d").symlink_to(tmp_path / "out")
+    with pytest.raises(OpcodeError) as caught, fence.open_directory(path, "write", create=create):
+        pass
+    assert caught.value.code is ErrorCode.PATH_DENIED
+    assert os.listdir(tmp_path / "out/sub") == []
+
+
+def test_a_file_exchanged_after_the_check_is_noticed_when_opened(
+    call: Call, tmp_path: Path
+) -> None:
+    for name in ("in/d", "out"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "x").write_text(name)
+    fence = Fence(fenced(call, writable_paths=(str(tmp_path / "in"),)))
+    path = fence.resolve("in/d/x", "read")
+    (tmp_path / "in/d").rename(tmp_path / "in/spare")
+    (tmp_path / "in/d").symlink_to(tmp_path / "out")
+    with pytest.raises(OpcodeError) as caught:
+        fence.open_for_reading(path)
+    assert caught.value.code is ErrorCode.PATH_DENIED
 
 
 async def test_relative_paths_start_at_the_first_writable_root_without_a_directory(

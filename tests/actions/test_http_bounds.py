@@ -66,7 +66,7 @@ async def test_a_redirect_elsewhere_carries_no_credentials(
 async def test_a_redirect_at_home_keeps_credentials(server: Server, web_call: Call) -> None:
     server.answers |= {"/a": redirect("b?c=d"), "/b": reply(b"ok")}
     await output(
-        "http.get", {"url": server.url("/a"), "auth": {"type": "bearer", "token": "t"}}, call
+        "http.get", {"url": server.url("/a"), "auth": {"type": "bearer", "token": "t"}}, web_call
     )
     assert server.received[1].target == "/b?c=d"
     assert server.received[1].headers["authorization"] == "Bearer t"

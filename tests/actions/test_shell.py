@@ -133,6 +133,7 @@ async def test_a_nonzero_exit_is_an_output_unless_it_is_to_fail() -> None:
 async def test_its_own_timeout_is_an_output_and_the_steps_is_a_failure() -> None:
     got = await output({"command": "sleep", "args": [600], "timeout": "100ms"})
     assert (got["killed"], got["exit_code"]) == (True, -1)
+    assert (await output({"command": "true", "timeout": "0"}))["killed"] is False
     info = await error({"command": "sleep", "args": [600]}, Call(timeout_s=0.1))
     assert info.code is ErrorCode.TIMEOUT_ERROR
 

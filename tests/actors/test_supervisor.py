@@ -26,7 +26,6 @@ from actors import (
     open_actor_system,
 )
 
-
 QUICK = BackOff(initial_s=0)
 
 

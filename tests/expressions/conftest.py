@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from opcode_runtime.expressions import Scope, compile_expression, compile_template, evaluate
+from opcode_runtime.expressions import (
+    IN_PLACE,
+    Limits,
+    Scope,
+    compile_expression,
+    compile_template,
+    evaluate,
+)
+
+UNHURRIED = Limits(IN_PLACE.steps_max, cpu_s=60, text_chars_max=IN_PLACE.text_chars_max)
+"""The limits of an evaluation in place, on a machine that may be busy."""
 
 
 @dataclass
@@ -77,7 +87,8 @@ def value_of(scope_of: Callable[..., Scope]) -> Callable[..., Any]:
 
     def value(text: str, **changes: Any) -> Any:
         scope = scope_of(**changes)
-        return evaluate(compile_expression(text, step_ids=scope.steps.keys()), scope)
+        compiled = compile_expression(text, step_ids=scope.steps.keys())
+        return evaluate(compiled, scope, limits=UNHURRIED)
 
     return value
 

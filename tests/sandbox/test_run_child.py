@@ -72,6 +72,10 @@ def read_pid(path: Path) -> int:
     return int(path.read_text())
 
 
+def is_there(path: Path) -> bool:
+    return path.exists()
+
+
 def names_in(directory: Path) -> list[str]:
     return sorted(os.listdir(directory))
 
@@ -221,6 +225,34 @@ async def test_nothing_survives_a_child_that_kills_its_supervisor(
     assert caught[0].code is ErrorCode.ISOLATION_ERROR
     assert not is_alive(pid)
     assert names_in(children_dir) == []
+
+
+async def test_a_timeout_of_zero_starts_nothing_and_is_no_fault_of_the_supervisor(
+    tmp_path: Path,
+) -> None:
+    mark = tmp_path / "ran"
+    with trio.fail_after(5):
+        result = await run_child(ChildSpec(["touch", str(mark)], ENV, timeout_s=0))
+    assert (result.killed, result.exit_code) == (True, -1)
+    assert not is_there(mark)
+
+
+async def test_an_order_that_is_cut_short_by_a_cancellation_ends_at_once(tmp_path: Path) -> None:
+    """The environment is larger than the socket takes at once."""
+    big = {f"N{number}": "x" * 100_000 for number in range(10)}
+    with trio.fail_after(8):
+        for delay_s in (0.005, 0.01, 0.02, 0.03):
+            with trio.move_on_after(delay_s):
+                await run_child(ChildSpec(["sleep", "600"], ENV | big), children_dir=tmp_path)
+    assert names_in(tmp_path) == []
+
+
+async def test_a_record_that_cannot_be_written_is_named_and_nothing_runs(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    with pytest.raises(OpcodeError, match=r"did not start.*No such file") as caught:
+        await run_child(ChildSpec(["touch", str(mark)], ENV), children_dir=tmp_path / "missing")
+    assert caught.value.code is ErrorCode.ISOLATION_ERROR
+    assert not is_there(mark)
 
 
 async def test_a_command_may_end_itself_within_the_grace() -> None:

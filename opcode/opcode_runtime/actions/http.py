@@ -10,10 +10,10 @@ import trio
 
 from opcode_runtime.actions.call import Call
 from opcode_runtime.actions.egress import EgressPolicy
+from opcode_runtime.actions.params import own_timeout_s
 from opcode_runtime.actions.registry import action
 from opcode_runtime.actions.resources import open_action_resources
 from opcode_runtime.model.action import InterruptPolicy
-from opcode_runtime.model.durations import parse_duration_s
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
 if TYPE_CHECKING:
@@ -123,11 +123,9 @@ async def _request(params: dict[str, Any], method: str, call: Call) -> dict[str,
     from opcode_runtime.actions.http_request import build_exchange
 
     first = build_exchange(params, method, call)
-    timeout = params.get("timeout")
+    limit_s = own_timeout_s(http_request.spec, params)
     async with AsyncExitStack() as stack:
-        stack.enter_context(
-            trio.fail_after(math.inf if timeout is None else parse_duration_s(timeout))
-        )
+        stack.enter_context(trio.fail_after(math.inf if limit_s is None else limit_s))
         resources = call.resources
         if resources is None:
             resources = await stack.enter_async_context(open_action_resources())

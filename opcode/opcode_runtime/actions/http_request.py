@@ -158,6 +158,8 @@ def broken(url: httpx2.URL, error: BaseException) -> OpcodeError:
 
 def _with_query(url: httpx2.URL, query: dict[str, Any]) -> httpx2.URL:
     for name, value in query.items():
+        if value is None:
+            continue
         for item in value if isinstance(value, list) else [value]:
             url = url.copy_add_param(name, plain_text(item))
     return url

@@ -23,6 +23,7 @@ from opcode_runtime.model.durations import parse_duration_s
 from opcode_runtime.model.errors import ErrorCode, OpcodeError, Problem
 
 Schema = dict[str, Any]
+_MESSAGE_MAX = 300
 
 
 def check_params(spec: ActionSpec, params: Any, *, pointer: str = "") -> list[Problem]:
@@ -86,6 +87,15 @@ def read_params(spec: ActionSpec, params: Any) -> dict[str, Any]:
             ErrorCode.VALIDATION_ERROR, f"{spec.name}: {text}", problems=tuple(problems)
         )
     return known
+
+
+def own_timeout_s(spec: ActionSpec, params: dict[str, Any]) -> float | None:
+    """The deadline that a step gives by the parameter `timeout`; None when it gives none, or 0."""
+    member = (spec.params or {}).get("properties", {}).get("timeout", {})
+    text = params.get("timeout")
+    if not member.get("x-duration") or not isinstance(text, str):
+        return None
+    return parse_duration_s(text) or None
 
 
 def takes_secrets(spec: ActionSpec, path: tuple[str | int, ...]) -> bool:
@@ -234,7 +244,9 @@ def _problem(spec: ActionSpec, error: Any, given: dict[str, Any], pointer: str) 
     if _keyword(error) != "required":
         where = "/".join(map(str, path))
         return Problem(
-            _join(pointer, path), ErrorCode.VALIDATION_ERROR, f"{where}: {error.message}"
+            _join(pointer, path),
+            ErrorCode.VALIDATION_ERROR,
+            f"{where}: {_shortened(error.message)}",
         )
     value: Any = given
     for part in path:
@@ -254,6 +266,10 @@ def _problem(spec: ActionSpec, error: Any, given: dict[str, Any], pointer: str) 
         did_you_mean=missing if near else None,
         patch=_rename(pointer, near, missing) if near else None,
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MESSAGE_MAX else f"{text[:_MESSAGE_MAX]}…"
 
 
 def _duration_errors(schema: Schema, params: dict[str, Any]) -> Iterator[tuple[list[str], str]]:

@@ -13,7 +13,7 @@ from typing import Any
 import trio
 
 from opcode_runtime.actions.call import Call
-from opcode_runtime.actions.params import read_params
+from opcode_runtime.actions.params import own_timeout_s, read_params
 from opcode_runtime.actions.registry import Action
 from opcode_runtime.model.durations import format_duration
 from opcode_runtime.model.errors import ErrorCode, ErrorInfo, OpcodeError
@@ -63,10 +63,7 @@ def _limit_s(action: Action, params: dict[str, Any], call: Call) -> float | None
     """The attempt's deadline; an action that was given its own `timeout` keeps that one itself."""
     if call.timeout_s is not None:
         return call.timeout_s
-    member = (action.spec.params or {}).get("properties", {}).get("timeout", {})
-    if member.get("x-duration") and params.get("timeout") is not None:
-        return None
-    return action.spec.timeout_s
+    return None if own_timeout_s(action.spec, params) is not None else action.spec.timeout_s
 
 
 def _timeout(action: Action, limit_s: float | None) -> ErrorInfo:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from opcode_runtime.actions.call import Call
+from opcode_runtime.actions.params import own_timeout_s
 from opcode_runtime.actions.paths import Fence
 from opcode_runtime.actions.registry import action
 from opcode_runtime.actions.text import parse_json
-from opcode_runtime.model.durations import parse_duration_s
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.sandbox import ChildResult, ChildSpec, run_child
 
@@ -71,14 +71,13 @@ def _program(params: dict[str, Any]) -> str:
 async def shell_exec(params: dict[str, Any], call: Call) -> dict[str, Any]:
     """Run a command (without a shell unless `shell` is true) and give its output and exit code."""
     stdin = params.get("stdin")
-    timeout = params.get("timeout")
     result = await run_child(
         ChildSpec(
             argv=command_line(params),
             env=child_environment(params.get("env", {}), call),
             cwd=_starting_directory(params, call),
             stdin=None if stdin is None else stdin.encode(),
-            timeout_s=None if timeout is None else parse_duration_s(timeout),
+            timeout_s=own_timeout_s(shell_exec.spec, params),
             output_bytes_max=call.settings.output_bytes_max,
         ),
         children_dir=call.children_dir,

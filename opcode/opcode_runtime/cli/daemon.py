@@ -183,14 +183,14 @@ async def _live(daemon: _Daemon) -> int:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_watch_signals, signals, stop, daemon)
             async with open_runtime(daemon.data_dir, settings=daemon.settings) as runtime:
-                await _serve_until(stop, runtime, daemon)
-                _log.info("daemon_draining", drain_s=daemon.settings.drain_s)
-            _log.info("daemon_stopped")
+                steps_left = await _serve_until(stop, runtime, daemon)
+            _log.info("daemon_stopped", steps_in_doubt=steps_left)
             nursery.cancel_scope.cancel()
     return Exit.DONE
 
 
-async def _serve_until(stop: trio.Event, runtime: Runtime, daemon: _Daemon) -> None:
+async def _serve_until(stop: trio.Event, runtime: Runtime, daemon: _Daemon) -> int:
+    """Answer until `stop`, then drain, still answering; gives the number of steps that did not end in time."""
     from opcode_runtime.web import serve
 
     shutdown = trio.Event()
@@ -198,13 +198,16 @@ async def _serve_until(stop: trio.Event, runtime: Runtime, daemon: _Daemon) -> N
         front = partial(
             serve, runtime, listen=daemon.sockets, token=daemon.token, shutdown=shutdown
         )
-        await nursery.start(front)
-        publish_address(daemon.data_dir, daemon.url)
-        _log.info("daemon_ready", url=daemon.url, pid=os.getpid(), data_dir=str(daemon.data_dir))
-        _greet(daemon)
-        await stop.wait()
-        await runtime.stop_accepting()
-        shutdown.set()
+        try:
+            await nursery.start(front)
+            publish_address(daemon.data_dir, daemon.url)
+            _log.info("daemon_ready", url=daemon.url, data_dir=str(daemon.data_dir))
+            _greet(daemon)
+            await stop.wait()
+            _log.info("daemon_draining", drain_s=daemon.settings.drain_s)
+            return await runtime.drain()
+        finally:
+            shutdown.set()  # also when the runtime fails: the front ends by this event, not by cancellation
 
 
 async def _watch_signals(signals: AsyncIterator[int], stop: trio.Event, daemon: _Daemon) -> None:

@@ -85,17 +85,25 @@ def _events(kit: Kit, by: Filter) -> dict[str, Any]:
         raise unknown_workflow(workflow_id)
     limit = _limit(by)
     kind, step_id = _text(by, "event_type"), _text(by, "step_id")
-    since_seq = by.get("since_seq", 0)
-    if not isinstance(since_seq, int) or isinstance(since_seq, bool) or since_seq < 0:
-        raise _wrong("since_seq", "a whole number, 0 or more")
     rows: list[dict[str, Any]] = []
-    for record in kit.journal.read(workflow_id, after_seq=since_seq):
+    for record in kit.journal.read(workflow_id, after_seq=_since_seq(by)):
         view = event_view(record)
         if kind in {None, view["event_type"]} and step_id in {None, view.get("step_id")}:
             rows.append(view)
         if len(rows) > limit:
-            return {"events": rows[:limit], "cursor": rows[limit - 1]["sequence"]}
+            return {"events": rows[:limit], "cursor": str(rows[limit - 1]["sequence"])}
     return {"events": rows}
+
+
+def _since_seq(by: Filter) -> int:
+    """The seq to begin after: that of a cursor, else `since_seq`."""
+    cursor = _text(by, "cursor")
+    if cursor is not None and not cursor.isdecimal():
+        raise _wrong("cursor", "a cursor that an earlier answer gave")
+    since_seq = by.get("since_seq", 0) if cursor is None else int(cursor)
+    if not isinstance(since_seq, int) or isinstance(since_seq, bool) or since_seq < 0:
+        raise _wrong("since_seq", "a whole number, 0 or more")
+    return since_seq
 
 
 def _templates(kit: Kit, by: Filter) -> dict[str, Any]:
@@ -175,7 +183,10 @@ _RESOURCES: dict[str, tuple[tuple[str, ...], Callable[[Kit, Filter], dict[str, A
         ("status", "agent_id", "template_name", "since", "limit", "cursor"),
         _workflows,
     ),
-    "events": (("workflow_id", "event_type", "step_id", "since_seq", "limit"), _events),
+    "events": (
+        ("workflow_id", "event_type", "step_id", "since_seq", "limit", "cursor"),
+        _events,
+    ),
     "templates": (("name", "agent_id", "limit", "cursor"), _templates),
     "decisions": (("agent_id", "workflow_id", "limit"), _decisions),
     "actions": (("name",), _actions),

@@ -10,7 +10,7 @@ Rule 4: any other name that is not there is an error which lists the names that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from opcode_runtime.expressions._failures import Absent, absent
@@ -217,16 +217,12 @@ def _not_given(schema: dict[str, Any]) -> tuple[bool, Any]:
 
 
 def _missing(value: Mapping[Any, Any], key: Any, root: str, keys: Keys, depth: int) -> Absent:
-    error = absent(spell(root, keys[:depth]), key, _names(value))
+    error = absent(spell(root, keys[:depth]), key, value)
     head, minus, _ = key.partition("-") if isinstance(key, str) else ("", "", "")
     if minus and head in value:
         error.message += "; to subtract, write spaces around the minus"
         error.args = (error.message,)
     return error
-
-
-def _names(value: Mapping[Any, Any]) -> Iterator[Any]:
-    return iter(value)
 
 
 def _no_element(value: list[Any] | tuple[Any, ...], key: Any, where: str) -> str:

@@ -118,14 +118,6 @@ def start(order: dict[str, Any]) -> tuple[int, bytes]:
     return pid, why
 
 
-def release_streams() -> None:
-    """Let go of the command's standard streams, so that the daemon sees their end."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    os.close(null)
-
-
 def reap(main: int) -> tuple[bool, int | None]:
     """Take every dead child. Returns whether any is left, and the command's wait status if it was among them."""
     status = None
@@ -278,7 +270,6 @@ def run(control: int, order: dict[str, Any]) -> None:
     """Start the command, see its tree to its end, report."""
     wakeup = watch_signals()
     main, why = start(order)
-    release_streams()
     tell(control, why.decode() if why else f"started {main}\n")
     watch = Watch(control, main, wakeup)
     watch.until_end(order["grace_ms"])

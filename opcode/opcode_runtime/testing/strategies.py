@@ -7,7 +7,10 @@ a key is used twice, a step ends.
 
 from __future__ import annotations
 
-from typing import Any, get_args
+import functools
+from collections.abc import Callable
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
@@ -33,6 +36,7 @@ _scalars = (
 )
 
 
+@functools.cache
 def json_values() -> st.SearchStrategy[Any]:
     """Any JSON value, of a few levels."""
     return st.recursive(
@@ -44,11 +48,13 @@ def json_values() -> st.SearchStrategy[Any]:
     )
 
 
+@functools.cache
 def json_objects() -> st.SearchStrategy[dict[str, Any]]:
     """A JSON object."""
     return st.dictionaries(st.text(max_size=6), json_values(), max_size=3)
 
 
+@functools.cache
 def errors() -> st.SearchStrategy[ErrorInfo]:
     """An error value, sometimes with the error underneath."""
     plain = st.builds(
@@ -61,11 +67,13 @@ def errors() -> st.SearchStrategy[ErrorInfo]:
     return plain | st.builds(ErrorInfo, st.just(ErrorCode.RETRY_EXHAUSTED), st.text(), cause=plain)
 
 
+@functools.cache
 def moments() -> st.SearchStrategy[float]:
     """Wall-clock times, with repeats."""
     return st.sampled_from((1.0, 1.5, 2.0)) | st.floats(0.0, 4e9)
 
 
+@functools.cache
 def idempotency_keys() -> st.SearchStrategy[tuple[str, str, str] | None]:
     """What an event carries of its idempotency key; few, so that keys come again."""
     return st.none() | st.tuples(
@@ -74,37 +82,68 @@ def idempotency_keys() -> st.SearchStrategy[tuple[str, str, str] | None]:
 
 
 def events_of(kind: type[Any], **fixed: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Events of one type; `fixed` overrides fields."""
-    fields: dict[str, st.SearchStrategy[Any]] = {"at": moments()}
-    chosen = {
-        "step_id": st.sampled_from(STEPS),
-        "decision_id": st.sampled_from(("d1", "d2", "d3")),
-        "error": errors(),
-        "key": idempotency_keys(),
-        "agent_id": st.sampled_from(AGENTS),
-        "target_agent_id": st.none() | st.sampled_from(AGENTS),
-        "template_name": st.sampled_from(TEMPLATES),
-        "output": json_values(),
-        "data": json_objects(),
-        "payload": json_values(),
-        "inputs": json_objects(),
-        "options": st.lists(json_objects(), max_size=2),
-    }
-    names = kind.__struct_fields__
-    fields |= {name: strategy for name, strategy in chosen.items() if name in names}
+    """Events of one type with every field drawn; `fixed` overrides fields."""
+    hints = get_type_hints(kind)
+    fields = {name: _field(name, hints[name]) for name in kind.__struct_fields__}
     return st.builds(kind, **(fields | fixed))
 
 
+@functools.cache
+def _pools() -> dict[str, st.SearchStrategy[Any]]:
+    """What is drawn for fields of these names, whatever their type."""
+    return {
+        "at": moments(),
+        "step_id": st.sampled_from(STEPS),
+        "decision_id": st.sampled_from(("d1", "d2", "d3")),
+        "agent_id": st.sampled_from(AGENTS),
+        "template_name": st.sampled_from(TEMPLATES),
+        "key": idempotency_keys(),
+    }
+
+
+def _field(name: str, hint: Any) -> st.SearchStrategy[Any]:
+    pool = _pools()
+    return pool[name] if name in pool else _values(hint)
+
+
+def _values(hint: Any) -> st.SearchStrategy[Any]:
+    """Values of the types that the fields of events have."""
+    simple: dict[Any, Callable[[], st.SearchStrategy[Any]]] = {
+        Any: json_values,
+        str: lambda: st.text(max_size=12),
+        float: moments,
+        int: lambda: st.integers(0, 2**53),
+        bool: st.booleans,
+        type(None): st.none,
+        ErrorInfo: errors,
+    }
+    if hint in simple:
+        return simple[hint]()
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return st.sampled_from(arguments)
+    if origin is dict:
+        return json_objects()
+    if origin is list:
+        return st.lists(_values(arguments[0]), max_size=2)
+    if origin is UnionType:
+        return st.one_of([_values(each) for each in arguments])
+    raise TypeError(f"no strategy for {hint}")
+
+
+@functools.cache
 def events() -> st.SearchStrategy[ev.AnyEvent]:
     """An event of any type."""
     return st.one_of([events_of(kind) for kind in _KINDS])
 
 
-def _later_events() -> st.SearchStrategy[ev.AnyEvent]:
+@functools.cache
+def _laters() -> st.SearchStrategy[tuple[ev.AnyEvent, ...]]:
     first = (ev.WorkflowCreated, ev.TemplateDefined)
     asking: tuple[type[Any], ...] = (ev.DecisionRequested, ev.DecisionResolved, ev.StepSkipped)
     kinds: list[type[Any]] = [kind for kind in _KINDS if kind not in first]
-    return st.one_of([events_of(kind) for kind in [*kinds, *asking, *asking]])
+    later = st.one_of([events_of(kind) for kind in [*kinds, *asking, *asking]])
+    return st.lists(later, max_size=4).map(tuple)
 
 
 @st.composite
@@ -120,13 +159,22 @@ def batches(draw: st.DrawFn, count_max: int = 6) -> list[Batch]:
 def _append(draw: st.DrawFn, begun: set[str]) -> tuple[str, tuple[ev.AnyEvent, ...]]:
     if draw(st.integers(0, 4)) == 0:
         name = draw(st.sampled_from(TEMPLATES))
-        version = st.integers(1, 12).map(lambda number: f"v{number}")
-        defined = events_of(ev.TemplateDefined, name=st.just(name), version=version)
-        return f"template/{name}", tuple(draw(st.lists(defined, min_size=1, max_size=2)))
+        return f"template/{name}", draw(_definings(name))
     stream = draw(st.sampled_from(WORKFLOWS))
-    later = draw(st.lists(_later_events(), max_size=4))
+    later = draw(_laters())
     if stream in begun and later:
-        return stream, tuple(later)
+        return stream, later
     begun.add(stream)
-    created = draw(events_of(ev.WorkflowCreated, workflow_id=st.just(stream)))
-    return stream, (created, *later)
+    return stream, (draw(_creation(stream)), *later)
+
+
+@functools.cache
+def _definings(name: str) -> st.SearchStrategy[tuple[ev.AnyEvent, ...]]:
+    version = st.integers(1, 12).map(lambda number: f"v{number}")
+    defined = events_of(ev.TemplateDefined, name=st.just(name), version=version)
+    return st.lists(defined, min_size=1, max_size=2).map(tuple)
+
+
+@functools.cache
+def _creation(stream: str) -> st.SearchStrategy[ev.WorkflowCreated]:
+    return events_of(ev.WorkflowCreated, workflow_id=st.just(stream))

@@ -16,7 +16,7 @@ import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.trio.lifespan import Lifespan
-from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.trio.worker_context import EventWrapper, WorkerContext
 from hypercorn.typing import LifespanState
 
 from opcode_runtime.model.errors import ErrorCode
@@ -29,6 +29,21 @@ _UNWIND_S = 1.0
 """How long the app may take to notice that its connection is closed."""
 
 _log = structlog.get_logger(__name__)
+
+
+class _Event(EventWrapper):
+    """Hypercorn's event, which can also be set where nothing may be awaited."""
+
+    def set_now(self) -> None:
+        self._event.set()
+
+
+class _Context(WorkerContext):
+    terminated: _Event
+
+    def __init__(self, max_requests: int | None) -> None:
+        super().__init__(max_requests)
+        self.terminated = _Event()
 
 
 def _full_house() -> bytes:
@@ -56,7 +71,7 @@ class Acceptor:
         self._config = _config(limits, deadlines)
         self._connections_max = limits.connections_max
         self._deadlines = deadlines
-        self._context = WorkerContext(None)
+        self._context = _Context(None)
         self._live: set[Connection] = set()
 
     @property
@@ -88,24 +103,30 @@ class Acceptor:
         task_status: trio.TaskStatus[None],
     ) -> None:
         grace_s = 0.0
-        async with trio.open_nursery() as connections:
-            connections.cancel_scope.shield = True
+        async with trio.open_nursery() as nursery:
+            connections = await nursery.start(self._keep_connections)
             try:
-                async with trio.open_nursery() as accepting:
-                    accepting.start_soon(self._listen, listeners, connections)
-                    task_status.started()
-                    await shutdown.wait()
-                    grace_s = self._deadlines.grace_s
-                    accepting.cancel_scope.cancel()
+                nursery.start_soon(self._listen, listeners, connections)
+                task_status.started()
+                await shutdown.wait()
+                grace_s = self._deadlines.grace_s
             finally:
+                nursery.cancel_scope.cancel()
                 self._end(connections, trio.current_time() + grace_s)
-                await self._context.terminated.set()  # no checkpoint: safe while being cancelled
+
+    async def _keep_connections(self, task_status: trio.TaskStatus[trio.Nursery]) -> None:
+        """Hold the nursery of the connections, out of reach of a cancellation: `_end` ends it."""
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as connections:
+                task_status.started(connections)
+                await self._context.terminated.wait()
 
     def _end(self, connections: trio.Nursery, ends_at: float) -> None:
         """Close every connection at `ends_at`; what does not end by that is cancelled."""
         connections.cancel_scope.deadline = ends_at + _UNWIND_S
         for connection in self._live:
             connection.end_at(ends_at)
+        self._context.terminated.set_now()
 
     async def _listen(
         self, listeners: Sequence[trio.SocketListener], connections: trio.Nursery

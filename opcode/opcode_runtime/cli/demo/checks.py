@@ -135,7 +135,7 @@ def _report_right(seen: Evidence) -> Iterator[str]:
         yield f"{len(seen.digests)} files were hashed, {output.get('files')} reported"
     wrong = [name for name, digest in seen.expected.items() if seen.digests.get(name) != digest]
     if wrong:
-        yield f"{len(wrong)} digests are wrong, such as that of {ascii(wrong[0])}"
+        yield f"{len(wrong)} digests are wrong, such as that of {wrong[0]!a}"
 
 
 def _fingerprint(seen: Evidence) -> str:

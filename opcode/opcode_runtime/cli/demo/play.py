@@ -1,7 +1,7 @@
 """The demo from beginning to end.
 
-A daemon starts as a process of its own; an agent connects over SSE, defines a workflow and runs it; the daemon is killed
-with SIGKILL while children of two steps are certainly at work; a second daemon starts on the same directory; the agent
+A daemon starts as its own process; an agent connects over SSE, defines a workflow and runs it; the daemon is killed by
+SIGKILL while children of two steps are certainly at work; a second daemon starts on the same directory; the agent
 repeats its call with the same key and gets the end. Then every claim is checked against journal, ledger and files.
 """
 

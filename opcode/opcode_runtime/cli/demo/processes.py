@@ -134,7 +134,7 @@ async def until(is_so: Callable[[], bool], what: str, timeout_s: float) -> None:
         DemoFailedError: it is not so in time; `what` says what was waited for.
     """
     with trio.move_on_after(timeout_s):
-        while not is_so():
+        while not is_so():  # noqa: ASYNC110 - files and processes of others send no event
             await trio.sleep(_GLANCE_S)
         return
     raise DemoFailedError(f"within {timeout_s:g} s it did not happen that {what}")

@@ -45,7 +45,7 @@ SURVEY = (
     _HEAD
     + """
 files_max, bytes_max = int(sys.argv[3]), int(sys.argv[4])
-skipped = {".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".nox"}
+skipped = {".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__", ".tox", ".nox", ".hypothesis"}
 found, total, seen, truncated = [], 0, 0, False
 for here, folders, names in os.walk(sys.argv[2]):
     folders[:] = sorted(n for n in folders if n not in skipped and not n.endswith("_cache"))

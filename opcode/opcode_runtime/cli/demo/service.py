@@ -1,4 +1,4 @@
-"""The small HTTP service that the demo's workflow calls: one request a connection, JSON in and out, everything noted."""
+"""The small HTTP service that the demo's workflow calls: one request a connection, JSON both ways, all of it noted."""
 
 from __future__ import annotations
 

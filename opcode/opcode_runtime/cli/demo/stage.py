@@ -76,7 +76,7 @@ class Stage(msgspec.Struct, frozen=True):
         shards = []
         for path in sorted(self.work.glob("shard-*.json")):
             found: dict[str, str | None] = json.loads(path.read_text())
-            lines = "".join(f"{found[name]} {ascii(name)}\n" for name in sorted(found))
+            lines = "".join(f"{found[name]} {name!a}\n" for name in sorted(found))
             shards.append(hashlib.sha256(lines.encode()).hexdigest())
             digests |= found
         return digests, shards

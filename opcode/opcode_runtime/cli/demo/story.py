@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from opcode_runtime.cli.demo.checks import Check
-from opcode_runtime.cli.demo.evidence import Evidence
+from opcode_runtime.cli.demo.evidence import Evidence, HeldChild
 from opcode_runtime.cli.demo.workflow import HELD
 from opcode_runtime.cli.render import plain
 
@@ -115,14 +115,15 @@ def _steps(seen: Evidence) -> Table:
 
 
 def _doubt(seen: Evidence) -> list[str]:
-    lines = ["In doubt, and why it was run again:"]
-    for child in seen.held:
-        lines.append(
-            f"  {child.step}: begun, {child.files_done} of {child.files_due} files hashed, no end in the journal. "
-            f"Its child (pid {child.pid}) died {child.outlived_s * 1000:.0f} ms after the daemon; "
-            "its step says `on_interrupt: retry`."
-        )
-    return lines
+    return ["In doubt, and why it was run again:", *map(_why, seen.held)]
+
+
+def _why(child: HeldChild) -> str:
+    return (
+        f"  {child.step}: begun, {child.files_done} of {child.files_due} files hashed, no end in the journal. "
+        f"Its child (pid {child.pid}) died {child.outlived_s * 1000:.0f} ms after the daemon; "
+        "its step says `on_interrupt: retry`."
+    )
 
 
 def _verdict(check: Check) -> Text:

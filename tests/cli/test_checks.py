@@ -1,0 +1,1 @@
+"""Each of the demo's checks can fail."""

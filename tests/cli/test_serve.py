@@ -1,0 +1,182 @@
+"""The daemon's life: what is refused before anything is touched, and how it ends. Real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def files_in(folder: Path) -> set[str]:
+    return {each.name for each in folder.rglob("*")} if folder.exists() else set()
+
+
+def test_a_second_daemon_on_the_directory_is_refused_and_touches_nothing(
+    opcode: Any, daemon: Any
+) -> None:
+    before = {
+        each: each.stat().st_mtime_ns for each in daemon.data_dir.rglob("*") if each.is_file()
+    }
+    done = opcode("serve", "--listen-addr", "127.0.0.1:0", "--data-dir", str(daemon.data_dir))
+    assert done.returncode == 1
+    assert f"pid {daemon.process.pid}" in done.stderr
+    assert f"kill {daemon.process.pid}" in done.stderr
+    assert "Traceback" not in done.stderr
+    after = {each: each.stat().st_mtime_ns for each in daemon.data_dir.rglob("*") if each.is_file()}
+    assert after == before
+
+
+def test_a_port_in_use_is_refused_before_anything_but_the_lock_is_written(
+    opcode: Any, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = opcode("serve", "--listen-addr", address, "--data-dir", str(home))
+    assert done.returncode == 1
+    assert address in done.stderr
+    assert "in use" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert files_in(home) == {"daemon.lock"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (["--no-auth", "--listen-addr", "0.0.0.0:0"], "loopback only"),
+        (["--listen-addr", "nonsense"], "listening address"),
+        (["--listen-addr", "127.0.0.1:99999"], "listening address"),
+        (["--answers", "missing.json"], "cannot be read"),
+        (["--log-level", "loud"], "log-level"),
+        (["--pool-size", "0"], "--pool-size"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_as_usage(
+    opcode: Any, tmp_path: Path, flags: list[str], word: str
+) -> None:
+    home = tmp_path / "home"
+    done = opcode("serve", *flags, "--data-dir", str(home), cwd=tmp_path)
+    assert done.returncode == 2
+    assert word in done.stderr
+    assert "Traceback" not in done.stderr
+    assert files_in(home) <= {"daemon.lock"}
+
+
+def test_wrong_settings_are_refused_before_the_directory_is_locked(
+    opcode: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "settings.json").write_text('{\n "pool": 3\n}')
+    done = opcode("serve", "--data-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert "settings.json, line 2" in done.stderr
+    assert files_in(tmp_path) == {"settings.json"}
+
+
+def test_answers_in_advance_are_read_and_checked(opcode: Any, tmp_path: Path) -> None:
+    (tmp_path / "answers.json").write_text('{"shell.exec": "maybe"}')
+    done = opcode(
+        "serve", "--answers", str(tmp_path / "answers.json"), "--data-dir", str(tmp_path / "h")
+    )
+    assert done.returncode == 2
+    assert "--answers" in done.stderr
+    assert "retry, skip, fail" in done.stderr
+
+
+def test_the_first_start_makes_a_private_token_and_shows_how_to_connect(
+    start_daemon: Any, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    with start_daemon(home) as daemon:
+        token = (home / "token").read_text().strip()
+        assert stat.S_IMODE(home.stat().st_mode) == 0o700
+        assert stat.S_IMODE((home / "token").stat().st_mode) == 0o600
+        assert (home / "opcode.pid").read_text() == f"{daemon.process.pid}\n"
+        assert set(daemon.ready) == {"url", "pid", "data_dir"}
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{daemon.url}/sse", timeout=20)
+        refused.value.close()
+        assert refused.value.code == 401
+        with urllib.request.urlopen(f"{daemon.url}/healthz", timeout=20) as healthy:
+            assert healthy.status == 200
+        assert daemon.signal(signal.SIGTERM) == 0
+    assert token not in (tmp_path / "home.log").read_text()
+    assert files_in(home).isdisjoint({"opcode.pid", "address"})
+    with start_daemon(home) as again:
+        assert (home / "token").read_text().strip() == token
+        assert again.signal(signal.SIGINT) == 0
+
+
+def test_a_person_is_shown_a_client_configuration_once(opcode: Any, tmp_path: Path) -> None:
+    from opcode_runtime.cli.daemon import client_configuration, local_url
+
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        url = local_url(bound)
+    shown = client_configuration(url, "the-token")
+    assert shown["mcpServers"]["opcode"] == {
+        "type": "sse",
+        "url": f"{url}/sse",
+        "headers": {"Authorization": "Bearer the-token"},
+    }
+    assert "headers" not in client_configuration(url, None)["mcpServers"]["opcode"]
+
+
+def test_without_a_token_the_daemon_serves_loopback(
+    opcode: Any, start_daemon: Any, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    with start_daemon(home, "--no-auth"):
+        assert not (home / "token").exists()
+        done = opcode("query", "workflows", "--json", "--data-dir", str(home))
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {"workflows": []}
+
+
+def test_a_second_signal_ends_the_drain_at_once(
+    start_daemon: Any, opcode: Any, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "settings.json").write_text('{"drain_s": 60}')
+    began = tmp_path / "began"
+    os.mkfifo(began)
+    flow = {
+        "steps": [
+            {
+                "id": "long",
+                "action": "shell.exec",
+                "params": {
+                    "command": "/bin/sh",
+                    "args": ["-c", f"echo > {began}; exec sleep 50"],
+                    "timeout": "55s",
+                },
+                "timeout": "55s",
+            }
+        ]
+    }
+    with start_daemon(home) as daemon:
+        (tmp_path / "flow.json").write_text(json.dumps(flow))
+        assert (
+            opcode(
+                "define", str(tmp_path / "flow.json"), "--name", "long", "--data-dir", str(home)
+            ).returncode
+            == 0
+        )
+        assert opcode("run", "long", "--wait", "0", "--data-dir", str(home)).returncode == 0
+        began.read_text()
+        daemon.process.send_signal(signal.SIGTERM)
+        log = tmp_path / "home.log"
+        while "daemon_draining" not in log.read_text():
+            daemon.process.poll()
+        assert daemon.signal(signal.SIGTERM) == 128 + signal.SIGTERM
+    assert not (home / "opcode.pid").exists()
