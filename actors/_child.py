@@ -167,11 +167,16 @@ class Child:
         self.gone = True
         self.changed()
 
+    def call_off_restart(self) -> None:
+        """If it waits to be restarted, it waits no longer and is not."""
+        if self._back_off_scope is not None:
+            self.stopping = True
+            self._back_off_scope.cancel()
+
     async def stop(self) -> None:
         """Stop the present incarnation and keep it from being restarted; cancel it after `shutdown_s`."""
         self.stopping = True
-        if self._back_off_scope is not None:
-            self._back_off_scope.cancel()
+        self.call_off_restart()
         if self.ref is not None:
             self.ref.request_stop()
         with trio.move_on_after(self.spec.shutdown_s):

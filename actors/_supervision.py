@@ -274,7 +274,10 @@ class SupervisorActor(TrioActor):
 
     async def _stop_children(self) -> None:
         self._shutting_down = True
-        for child in reversed(list(self.children.values())):
+        children = list(self.children.values())
+        for child in children:
+            child.call_off_restart()
+        for child in reversed(children):
             await child.stop()
 
     async def _stop_in_order(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -168,7 +169,14 @@ async def test_a_bomb_costs_no_more_than_the_limit(
     bomb = gzip.compress(plain, 6) if encoding == "gzip" else zlib.compress(plain, 6)
     server.answers["/"] = reply(bomb, Content_Encoding=encoding)
     web_call.settings = ActionSettings(allow_private=True, body_bytes_max=10_000)
-    got = await output("http.get", {"url": server.url("/")}, web_call)
+    del plain
+    tracemalloc.start()
+    try:
+        got = await output("http.get", {"url": server.url("/")}, web_call)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 10 << 20
     assert got["truncated"] is True
     assert len(got["body"]) == 10_000
 

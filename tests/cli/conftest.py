@@ -9,6 +9,8 @@ import select
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,14 @@ def daemon_on(data_dir: Path, *flags: str, **environment: str) -> Iterator[Daemo
                 process.send_signal(signal.SIGKILL)
 
 
+def wait_for_text(path: Path, text: str) -> None:
+    """Wait until a file holds a text."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not path.exists() or text not in path.read_text():
+        assert time.monotonic() < deadline, f"{text!r} did not appear in {path.name}"
+        threading.Event().wait(0.02)
+
+
 Opcode = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -91,6 +101,18 @@ def run_opcode(*words: str, cwd: Path | None = None, stdin: str = "", **environm
 def opcode() -> Opcode:
     """Runs an `opcode` command: words in, the completed process out."""
     return run_opcode
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """An environment without any setting of opcode's."""
+    return clean_environment()
+
+
+@pytest.fixture(scope="session")
+def appears() -> Callable[[Path, str], None]:
+    """Waits until a file holds a text."""
+    return wait_for_text
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -9,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from opcode_runtime.cli import main
 
 GREET = {
     "name": "greet",
@@ -34,13 +38,14 @@ GREET = {
 
 
 @pytest.fixture(scope="module")
-def ask(daemon: Any, opcode: Any) -> Any:
-    """Runs a client command on the module's daemon; gives exit code and JSON."""
+def ask(daemon: Any) -> Any:
+    """Runs a client command on the module's daemon, inside this process; gives exit code and JSON."""
 
-    def asked(*words: str, **more: Any) -> tuple[int, Any]:
-        done = opcode(*words, "--json", "--data-dir", str(daemon.data_dir), **more)
-        assert "Traceback" not in done.stderr, done.stderr
-        return done.returncode, json.loads(done.stdout)
+    def asked(*words: str, home: Path = daemon.data_dir) -> tuple[int, Any]:
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main([*words, "--json", "--data-dir", str(home)])
+        return code, json.loads(out.getvalue())
 
     return asked
 
@@ -63,7 +68,7 @@ def test_a_workflow_is_run_shown_and_listed(ask: Any, greet: str) -> None:
     assert (code, status["status"], status["agent_id"]) == (0, "completed", "cli")
     code, listed = ask("query", "workflows", "--filter", "status=completed", "limit=5")
     assert code == 0
-    assert ran["workflow_id"] in {row["id"] for row in listed["workflows"]}
+    assert ran["workflow_id"] in {row["workflow_id"] for row in listed["workflows"]}
     code, events = ask("query", "events", "--filter", f"workflow_id={ran['workflow_id']}")
     assert [event["sequence"] for event in events["events"]] == list(
         range(1, 1 + len(events["events"]))
@@ -85,14 +90,15 @@ def test_the_same_key_starts_one_workflow(ask: Any, greet: str) -> None:
     assert ask(*words)[1]["workflow_id"] == ask(*words)[1]["workflow_id"]
 
 
-def test_params_come_from_a_file_or_standard_input(ask: Any, greet: str, tmp_path: Path) -> None:
+def test_params_come_from_a_file_or_standard_input(
+    ask: Any, opcode: Any, daemon: Any, greet: str, tmp_path: Path
+) -> None:
     (tmp_path / "params.json").write_text('{"name": "file"}')
-    assert ask("run", greet, "--params", f"@{tmp_path / 'params.json'}")[1]["output"] == {
-        "said": "hello file\n"
-    }
-    assert ask("run", greet, "--params", "@-", stdin='{"name": "pipe"}')[1]["output"] == {
-        "said": "hello pipe\n"
-    }
+    code, ran = ask("run", greet, "--params", f"@{tmp_path / 'params.json'}")
+    assert (code, ran["output"]) == (0, {"said": "hello file\n"})
+    words = ("run", greet, "--params", "@-", "--json", "--data-dir", str(daemon.data_dir))
+    done = opcode(*words, stdin='{"name": "pipe"}')
+    assert json.loads(done.stdout)["output"] == {"said": "hello pipe\n"}
 
 
 def test_a_person_reads_tables(opcode: Any, daemon: Any, greet: str) -> None:
@@ -190,36 +196,25 @@ def test_a_running_workflow_is_cancelled(ask: Any, tmp_path: Path) -> None:
 
 
 def test_a_step_in_doubt_asks_and_is_answered(
-    opcode: Any, start_daemon: Any, tmp_path: Path
+    ask: Any, opcode: Any, start_daemon: Any, tmp_path: Path
 ) -> None:
     home, began = tmp_path / "home", tmp_path / "began"
     os.mkfifo(began)
     (tmp_path / "long.json").write_text(long_flow(began))
-    where = ("--json", "--data-dir", str(home))
     with start_daemon(home) as first:
-        assert (
-            opcode("define", str(tmp_path / "long.json"), "--name", "long", *where).returncode == 0
-        )
-        workflow_id = json.loads(opcode("run", "long", "--wait", "0", *where).stdout)["workflow_id"]
+        assert ask("define", str(tmp_path / "long.json"), "--name", "long", home=home)[0] == 0
+        workflow_id = ask("run", "long", "--wait", "0", home=home)[1]["workflow_id"]
         began.read_text()
         assert first.signal(signal.SIGKILL) == -signal.SIGKILL
-    assert opcode("status", workflow_id, *where).returncode == 3
+    assert ask("status", workflow_id, home=home)[0] == 3
     with start_daemon(home):
-        waiting = opcode("status", workflow_id, *where)
-        assert waiting.returncode == 4
-        asked = json.loads(waiting.stdout)["pending_decisions"]
-        assert [each["step_id"] for each in asked] == ["long"]
+        code, waiting = ask("status", workflow_id, home=home)
+        assert (code, [each["step_id"] for each in waiting["pending_decisions"]]) == (4, ["long"])
+        assert len(ask("query", "decisions", home=home)[1]["decisions"]) == 1
         shown = opcode("status", workflow_id, "--data-dir", str(home))
         assert f"opcode signal {workflow_id} decision --step long" in shown.stdout
-        payload = (
-            "--choice",
-            "done",
-            "--payload",
-            '{"data": {"by": "hand"}}',
-            "--reasoning",
-            "seen",
-        )
-        told = opcode("signal", workflow_id, "decision", "--step", "long", *payload, *where)
-        assert told.returncode == 0, told.stdout
-        ended = opcode("status", workflow_id, *where)
-        assert (ended.returncode, json.loads(ended.stdout)["output"]) == (0, {"by": "hand"})
+        answer = ("--choice", "done", "--payload", '{"data": {"by": "hand"}}')
+        words = ("signal", workflow_id, "decision", "--step", "long", *answer)
+        assert ask(*words, "--reasoning", "seen", home=home)[0] == 0
+        code, ended = ask("status", workflow_id, home=home)
+        assert (code, ended["output"]) == (0, {"by": "hand"})

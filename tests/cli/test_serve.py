@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -116,19 +118,32 @@ def test_the_first_start_makes_a_private_token_and_shows_how_to_connect(
         assert again.signal(signal.SIGINT) == 0
 
 
-def test_a_person_is_shown_a_client_configuration_once(opcode: Any, tmp_path: Path) -> None:
-    from opcode_runtime.cli.daemon import client_configuration, local_url
-
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        url = local_url(bound)
-    shown = client_configuration(url, "the-token")
-    assert shown["mcpServers"]["opcode"] == {
-        "type": "sse",
-        "url": f"{url}/sse",
-        "headers": {"Authorization": "Bearer the-token"},
-    }
-    assert "headers" not in client_configuration(url, None)["mcpServers"]["opcode"]
+def test_a_person_is_shown_a_client_configuration_when_the_token_is_made(
+    appears: Any, environment: dict[str, str], tmp_path: Path
+) -> None:
+    home, told, log = tmp_path / "home", tmp_path / "told", tmp_path / "log"
+    words = ["--listen-addr", "127.0.0.1:0", "--data-dir", str(home)]
+    command = [sys.executable, "-P", "-m", "opcode_runtime", *words]
+    for is_first in (True, False):
+        with (
+            told.open("w") as stdout,
+            log.open("w") as stderr,
+            subprocess.Popen(command, stdout=stdout, stderr=stderr, env=environment) as process,
+        ):
+            appears(told, "\n}\n" if is_first else "token for clients")
+            process.terminate()
+            assert process.wait(60) == 0
+        token = (home / "token").read_text().strip()
+        assert (token in told.read_text()) is is_first
+        assert token not in log.read_text()
+        if is_first:
+            shown = json.loads(told.read_text().partition("client:\n")[2])
+            server = shown["mcpServers"]["opcode"]
+            assert (server["type"], server["headers"]) == (
+                "sse",
+                {"Authorization": f"Bearer {token}"},
+            )
+            assert server["url"].endswith("/sse")
 
 
 def test_without_a_token_the_daemon_serves_loopback(
@@ -143,40 +158,48 @@ def test_without_a_token_the_daemon_serves_loopback(
 
 
 def test_a_second_signal_ends_the_drain_at_once(
-    start_daemon: Any, opcode: Any, tmp_path: Path
+    start_daemon: Any, opcode: Any, appears: Any, tmp_path: Path
 ) -> None:
-    home = tmp_path / "home"
+    home, began, flow = tmp_path / "home", tmp_path / "began", tmp_path / "flow.json"
     home.mkdir(mode=0o700)
     (home / "settings.json").write_text('{"drain_s": 60}')
-    began = tmp_path / "began"
     os.mkfifo(began)
-    flow = {
-        "steps": [
-            {
-                "id": "long",
-                "action": "shell.exec",
-                "params": {
-                    "command": "/bin/sh",
-                    "args": ["-c", f"echo > {began}; exec sleep 50"],
-                    "timeout": "55s",
-                },
-                "timeout": "55s",
-            }
-        ]
-    }
+    script = ["-c", f"echo > {began}; exec sleep 50"]
+    step = {"id": "a", "action": "shell.exec", "params": {"command": "/bin/sh", "args": script}}
+    flow.write_text(json.dumps({"steps": [step | {"timeout": "55s"}]}))
+    where = ("--data-dir", str(home))
     with start_daemon(home) as daemon:
-        (tmp_path / "flow.json").write_text(json.dumps(flow))
-        assert (
-            opcode(
-                "define", str(tmp_path / "flow.json"), "--name", "long", "--data-dir", str(home)
-            ).returncode
-            == 0
-        )
-        assert opcode("run", "long", "--wait", "0", "--data-dir", str(home)).returncode == 0
+        assert opcode("define", str(flow), "--name", "long", *where).returncode == 0
+        assert opcode("run", "long", "--wait", "0", *where).returncode == 0
         began.read_text()
         daemon.process.send_signal(signal.SIGTERM)
-        log = tmp_path / "home.log"
-        while "daemon_draining" not in log.read_text():
-            daemon.process.poll()
+        appears(tmp_path / "home.log", "daemon_draining")
         assert daemon.signal(signal.SIGTERM) == 128 + signal.SIGTERM
     assert not (home / "opcode.pid").exists()
+
+
+def test_what_does_not_end_in_the_drain_is_counted_and_resumable(
+    start_daemon: Any, opcode: Any, tmp_path: Path
+) -> None:
+    home, began, flow = tmp_path / "home", tmp_path / "began", tmp_path / "flow.json"
+    home.mkdir(mode=0o700)
+    (home / "settings.json").write_text('{"drain_s": 0.2}')
+    os.mkfifo(began)
+    script = f"[ $OPCODE_ATTEMPT = 2 ] || {{ echo > {began}; exec sleep 50; }}"
+    step = {
+        "id": "a",
+        "action": "shell.exec",
+        "params": {"command": "/bin/sh", "args": ["-c", script]},
+    }
+    flow.write_text(json.dumps({"steps": [step | {"on_interrupt": "retry"}]}))
+    where = ("--json", "--data-dir", str(home))
+    with start_daemon(home) as daemon:
+        assert opcode("define", str(flow), "--name", "long", *where).returncode == 0
+        words = ("run", "long", "--idempotency-key", "one")
+        assert opcode(*words, "--wait", "0", *where).returncode == 0
+        began.read_text()
+        assert daemon.signal(signal.SIGTERM) == 0
+    assert '"steps_in_doubt": 1' in (tmp_path / "home.log").read_text()
+    with start_daemon(home):
+        done = opcode(*words, *where)
+    assert (done.returncode, json.loads(done.stdout)["steps"]["a"]["attempts"]) == (0, 2)

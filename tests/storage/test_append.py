@@ -130,6 +130,13 @@ def test_other_awkward_values_come_back_equal(journal: Journal, value: Any) -> N
     assert journal.verify() == []
 
 
+def test_a_number_that_is_none_is_kept(journal: Journal) -> None:
+    journal.append([Append("w", 0, (created("w"), completed(output=float("nan"))))])
+    journal.append([Append("w", 2, (ev.WorkflowCompleted(at=1.0, output=[float("nan")]),))])
+    assert journal.verify() == []
+    assert repr(journal.read("w")[1].event) == repr(completed(output=float("nan")))
+
+
 def _nested(depth: int) -> Any:
     value: Any = 1
     for _ in range(depth):

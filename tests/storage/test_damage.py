@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from opcode_runtime.model import events as ev
-from opcode_runtime.storage import Append, Journal, JournalCorrupt, keys
+from opcode_runtime.storage import Append, Appended, Journal, JournalCorrupt, keys
 from tests.storage.histories import asked, child, completed, created, defined
 
 
@@ -97,6 +97,25 @@ def test_a_row_that_no_event_accounts_for_is_noticed(journal: Journal, table: st
     assert journal.verify() != []
 
 
+@pytest.mark.parametrize("table", ["workflows", "decisions", "keys", "heads"])
+def test_a_row_that_damage_has_hidden_does_not_pass_for_one_that_never_was(
+    journal: Journal, table: str
+) -> None:
+    journal.append([Append("w", 0, (created("w", key=("run", "k", "d")), asked("d")))])
+    with journal._env.begin(write=True) as txn:
+        cursor = txn.cursor(getattr(journal._tables, table))
+        assert cursor.first()
+        cursor.delete()
+    reads = {
+        "workflows": lambda: journal.workflow("w"),
+        "decisions": lambda: journal.pending_decisions(workflow_id="w"),
+        "keys": lambda: journal.key("run", "k"),
+        "heads": lambda: journal.head("w"),
+    }
+    with pytest.raises(JournalCorrupt):
+        reads[table]()
+
+
 def test_a_sound_row_that_its_events_do_not_say_is_noticed(journal: Journal) -> None:
     journal.append([Append("w", 0, (created("w"),))])
     row = journal.workflow("w")
@@ -106,6 +125,19 @@ def test_a_sound_row_that_its_events_do_not_say_is_noticed(journal: Journal) -> 
     with journal._env.begin(write=True) as txn:
         txn.put(key, journal._encoder.row(key, row), db=journal._tables.workflows)
     assert journal.verify() == ["stream 'w': a row of workflows is not what its events say"]
+
+
+def test_an_append_to_a_damaged_stream_says_which_it_is(journal: Journal) -> None:
+    journal.append([Append("w", 0, (created("w"),))])
+    key = keys.text("w")
+    with journal._env.begin(write=True) as txn:
+        txn.put(key, b"nonsense", db=journal._tables.heads)
+    sound = Append("v", 0, (created("v"),))
+    with pytest.raises(JournalCorrupt) as caught:
+        journal.append([sound, Append("w", 1, (completed(),))])
+    assert caught.value.stream == "w"
+    assert journal.read("v") == []
+    assert journal.append([sound]) == [Appended(1, 1, 2)]
 
 
 @pytest.mark.parametrize("seq", [1, 2, 3])

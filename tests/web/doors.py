@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -31,9 +31,9 @@ INITIALIZE = {
 INITIALIZED = {"jsonrpc": "2.0", "method": "notifications/initialized"}
 
 
-def tool_call(name: str, arguments: Any, id: Any = 2) -> dict[str, Any]:
+def tool_call(name: str, arguments: Any, call_id: Any = 2) -> dict[str, Any]:
     params = {"name": name, "arguments": arguments}
-    return {"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}
+    return {"jsonrpc": "2.0", "id": call_id, "method": "tools/call", "params": params}
 
 
 class RememberingRouter:
@@ -107,11 +107,12 @@ class Door:
         body = body if isinstance(body, bytes) else json.dumps(body).encode()
         if body:
             lines = (*lines, f"Content-Length: {len(body)}")
-        async with await self.connect() as stream:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(send_quietly, stream, self.head(method, path, *lines, host=host) + body)
-                reply = await read_reply(stream)
-                nursery.cancel_scope.cancel()
+        async with await self.connect() as stream, trio.open_nursery() as nursery:
+            nursery.start_soon(
+                send_quietly, stream, self.head(method, path, *lines, host=host) + body
+            )
+            reply = await read_reply(stream)
+            nursery.cancel_scope.cancel()
         return reply
 
 
@@ -121,10 +122,8 @@ ACCEPT = "Accept: application/json, text/event-stream"
 
 
 async def send_quietly(stream: trio.SocketStream, data: bytes) -> None:
-    try:
+    with suppress(trio.BrokenResourceError):
         await stream.send_all(data)
-    except trio.BrokenResourceError:
-        pass
 
 
 async def read_reply(stream: trio.SocketStream) -> Reply:
@@ -135,7 +134,10 @@ async def read_reply(stream: trio.SocketStream) -> Reply:
             received += await receive(stream)
         head, _, body = received.partition(b"\r\n\r\n")
         status, *lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        headers = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in lines)
+        }
         while len(body) < int(headers.get("content-length", 0)):
             body += await receive(stream)
     return Reply(int(status.split()[1]), headers, body)
@@ -160,7 +162,9 @@ async def read_to_end(stream: trio.SocketStream) -> bytes:
 
 
 @asynccontextmanager
-async def open_door(runtime: Any = None, *, token: str | None = TOKEN, deadlines: Deadlines = PATIENT):
+async def open_door(
+    runtime: Any = None, *, token: str | None = TOKEN, deadlines: Deadlines = PATIENT
+):
     runtime = runtime or FrontOnly()
     shutdown, closed = trio.Event(), trio.Event()
 

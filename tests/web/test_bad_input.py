@@ -6,6 +6,7 @@ import json
 
 import pytest
 import trio
+
 from tests.web.doors import (
     ACCEPT,
     AUTHORIZED,
@@ -19,7 +20,13 @@ from tests.web.doors import (
     tool_call,
 )
 
-ROUTES = [("GET", "/sse"), ("POST", "/messages"), ("POST", "/mcp"), ("GET", "/mcp"), ("GET", "/nope")]
+ROUTES = [
+    ("GET", "/sse"),
+    ("POST", "/messages"),
+    ("POST", "/mcp"),
+    ("GET", "/mcp"),
+    ("GET", "/nope"),
+]
 MCP = (AUTHORIZED, JSON, ACCEPT)
 
 
@@ -40,9 +47,7 @@ async def test_every_route_needs_a_token(door, method, path):
 
 
 async def test_two_authorization_headers_prove_nothing(door):
-    assert_refused(
-        await door.ask("POST", "/mcp", AUTHORIZED, AUTHORIZED), 401, "PERMISSION_DENIED"
-    )
+    assert_refused(await door.ask("POST", "/mcp", AUTHORIZED, AUTHORIZED), 401, "PERMISSION_DENIED")
 
 
 @pytest.mark.parametrize("path", ["/mcp", "/messages", "/healthz", "/nope"])
@@ -53,7 +58,8 @@ async def test_a_token_in_the_query_counts_for_the_stream_only(door, path):
 
 @pytest.mark.parametrize("path", ["/sse", "/messages", "/mcp", "/healthz", "/.well-known/x"])
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "localhost.:{port}", ""]
+    "host",
+    ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "localhost.:{port}", ""],
 )
 async def test_another_host_is_refused_on_every_route(door, path, host):
     reply = await door.ask("GET", path, AUTHORIZED, host=host.format(port=door.port))
@@ -61,7 +67,9 @@ async def test_another_host_is_refused_on_every_route(door, path, host):
 
 
 @pytest.mark.parametrize("path", ["/sse", "/messages", "/mcp", "/healthz", "/.well-known/x"])
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:{port}", "http://localhost"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "https://127.0.0.1:{port}", "http://localhost"]
+)
 async def test_another_origin_is_refused_on_every_route(door, path, origin):
     reply = await door.ask("GET", path, AUTHORIZED, f"Origin: {origin.format(port=door.port)}")
     assert_refused(reply, 403, "PERMISSION_DENIED")
@@ -78,7 +86,9 @@ async def test_the_base_url_is_let_in():
     runtime = FrontOnly()
     runtime.settings = type(runtime.settings)(base_url="https://flows.example/x")
     async with open_door(runtime) as door:
-        reply = await door.ask("GET", "/healthz", "Origin: https://flows.example", host="flows.example")
+        reply = await door.ask(
+            "GET", "/healthz", "Origin: https://flows.example", host="flows.example"
+        )
         assert reply.status == 200
 
 
@@ -111,7 +121,9 @@ async def test_a_body_that_is_not_one_message_is_a_400(door, caplog, path, body,
     assert not caplog.records
 
 
-@pytest.mark.parametrize("kind", [(), ("Content-Type: text/plain",), (JSON, JSON), ("Content-Type:",)])
+@pytest.mark.parametrize(
+    "kind", [(), ("Content-Type: text/plain",), (JSON, JSON), ("Content-Type:",)]
+)
 async def test_another_content_type_is_a_415(door, kind):
     reply = await door.ask("POST", "/mcp", AUTHORIZED, ACCEPT, *kind, body=INITIALIZE)
     assert_refused(reply, 415, "VALIDATION_ERROR")
@@ -209,7 +221,11 @@ async def test_what_is_not_a_sound_request_is_a_4xx_in_json(door, garbage):
 
 async def test_an_upgrade_to_http2_is_ignored(door):
     reply = await door.ask(
-        "GET", "/healthz", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQ"
+        "GET",
+        "/healthz",
+        "Connection: Upgrade, HTTP2-Settings",
+        "Upgrade: h2c",
+        "HTTP2-Settings: AAMAAABkAAQ",
     )
     assert reply.status == 200
 
@@ -229,14 +245,18 @@ async def test_unknown_paths_are_404_and_oauth_is_not_here(door):
 
 async def test_an_unknown_session_is_refused(door):
     ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
-    assert (await door.ask("POST", "/messages?session_id=" + "0" * 32, *MCP, body=ping)).status == 404
+    assert (
+        await door.ask("POST", "/messages?session_id=" + "0" * 32, *MCP, body=ping)
+    ).status == 404
     assert (await door.ask("POST", "/messages?session_id=x", *MCP, body=ping)).status == 400
     assert (await door.ask("POST", "/messages", *MCP, body=ping)).status == 400
     assert (await door.ask("POST", "/mcp", *MCP, "Mcp-Session-Id: nope", body=ping)).status == 404
     assert (await door.ask("POST", "/mcp", *MCP, body=ping)).status == 400
 
 
-@pytest.mark.parametrize("params", [None, [], 5, {}, {"name": 7}, {"name": "opcode.run", "arguments": []}])
+@pytest.mark.parametrize(
+    "params", [None, [], 5, {}, {"name": 7}, {"name": "opcode.run", "arguments": []}]
+)
 async def test_malformed_params_are_a_protocol_error(door, params):
     call = {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": params}
     reply = await door.ask("POST", "/mcp", *MCP, "MCP-Protocol-Version: 2026-07-28", body=call)
@@ -270,13 +290,16 @@ async def test_a_sender_that_goes_away_in_the_middle_leaves_nothing_behind(door,
 
 
 async def test_connections_beyond_the_limit_are_told_so():
-    async with open_door(FrontOnly(connections_max=2)) as door:
-        async with await door.connect() as first, await door.connect() as second:
-            for stream in (first, second):
-                await stream.send_all(door.head("GET", "/healthz"))
-                assert (await read_reply(stream)).status == 200
-            async with await door.connect() as third:
-                assert_refused(await read_reply(third), 503, "BUSY")
+    async with (
+        open_door(FrontOnly(connections_max=2)) as door,
+        await door.connect() as first,
+        await door.connect() as second,
+    ):
+        for stream in (first, second):
+            await stream.send_all(door.head("GET", "/healthz"))
+            assert (await read_reply(stream)).status == 200
+        async with await door.connect() as third:
+            assert_refused(await read_reply(third), 503, "BUSY")
 
 
 async def test_streams_beyond_the_limit_are_told_so():

@@ -7,10 +7,10 @@ from contextlib import ExitStack, closing
 
 import pytest
 import trio
-from tests.web.doors import FrontOnly, open_door
 
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.web import bind_sockets, serve
+from tests.web.doors import FrontOnly, open_door
 
 
 @pytest.fixture
@@ -43,7 +43,8 @@ def test_the_forms_of_an_address(bind, listen_addr, hosts):
 
 
 @pytest.mark.parametrize(
-    "listen_addr", ["", "4100", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "::1:4100", "a b:1", "x:-1"]
+    "listen_addr",
+    ["", "4100", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "::1:4100", "a b:1", "x:-1"],
 )
 def test_another_form_is_refused_with_the_forms_that_are_understood(listen_addr):
     with pytest.raises(OpcodeError) as caught:
@@ -73,7 +74,9 @@ def test_sockets_are_not_inherited_by_children(bind):
 async def test_two_daemons_cannot_share_a_port():
     async with open_door() as door:
         with pytest.raises(OpcodeError) as caught:
-            await serve(FrontOnly(), listen=[("127.0.0.1", door.port)], token="t", shutdown=trio.Event())
+            await serve(
+                FrontOnly(), listen=[("127.0.0.1", door.port)], token="t", shutdown=trio.Event()
+            )
     assert caught.value.code is ErrorCode.CONFLICT
 
 
@@ -88,7 +91,9 @@ async def test_sockets_bound_before_are_served_and_closed_at_the_end(nursery):
     shutdown = trio.Event()
 
     async def run(task_status):
-        await serve(FrontOnly(), listen=[sock], token="t", shutdown=shutdown, task_status=task_status)
+        await serve(
+            FrontOnly(), listen=[sock], token="t", shutdown=shutdown, task_status=task_status
+        )
 
     addresses = await nursery.start(run)
     assert addresses == [sock.getsockname()]

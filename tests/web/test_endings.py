@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 import time
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import trio
+
+from opcode_runtime.web import Deadlines
 from tests.web.doors import (
     ACCEPT,
     AUTHORIZED,
@@ -23,6 +26,7 @@ from tests.web.doors import (
     tool_call,
 )
 
+LARGE = {"workflow_id": "w", "status": "active", "output": "x" * 400_000}
 CANCEL = {"workflow_id": "w1", "signal_type": "cancel"}
 
 
@@ -46,18 +50,19 @@ class RawSession:
         return received
 
 
-async def open_session(door) -> RawSession:
-    stream = await door.connect()
-    await stream.send_all(door.head("GET", "/sse", AUTHORIZED))
-    received = b""
-    with trio.fail_after(5):
-        while not (found := re.search(rb"data: (/messages\?session_id=\w+)\r\n", received)):
-            received += await receive(stream)
-    session = RawSession(door, stream, found[1].decode())
-    await session.post(INITIALIZE)
-    await session.read_until(b'"serverInfo"')
-    await session.post(INITIALIZED)
-    return session
+@asynccontextmanager
+async def open_session(door):
+    async with await door.connect() as stream:
+        await stream.send_all(door.head("GET", "/sse", AUTHORIZED))
+        received = b""
+        with trio.fail_after(5):
+            while not (found := re.search(rb"data: (/messages\?session_id=\w+)\r\n", received)):
+                received += await receive(stream)
+        session = RawSession(door, stream, found[1].decode())
+        await session.post(INITIALIZE)
+        await session.read_until(b'"serverInfo"')
+        await session.post(INITIALIZED)
+        yield session
 
 
 async def test_an_idle_connection_is_closed_after_a_request(hasty_door):
@@ -92,41 +97,38 @@ async def test_not_ready_until_recovery_is_done(door):
 
 
 async def test_shutdown_with_stalled_readers_ends_within_the_grace_time(hasty_door):
-    hasty_door.router.answer = {"workflow_id": "w", "status": "active", "output": "x" * 400_000}
-    sessions = [await open_session(hasty_door) for _ in range(3)]
-    for session in sessions:
-        for id in range(2, 12):
-            await session.post(tool_call("opcode.status", {"workflow_id": "w"}, id))
-    hasty_door.shutdown.set()
-    with trio.fail_after(3):
-        await hasty_door.closed.wait()
-    for session in sessions:
-        await session.stream.aclose()
+    hasty_door.router.answer = LARGE
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            session = await stack.enter_async_context(open_session(hasty_door))
+            for call_id in range(2, 12):
+                await session.post(tool_call("opcode.status", {"workflow_id": "w"}, call_id))
+        hasty_door.shutdown.set()
+        with trio.fail_after(3):
+            await hasty_door.closed.wait()
 
 
-async def test_shutdown_with_stalled_readers_does_not_wait_for_the_send_deadline():
-    deadlines = type(PATIENT)(send_s=60, grace_s=0.2)
-    async with open_door(deadlines=deadlines) as door:
-        door.router.answer = {"workflow_id": "w", "status": "active", "output": "x" * 400_000}
-        session = await open_session(door)
-        for id in range(2, 20):
-            await session.post(tool_call("opcode.status", {"workflow_id": "w"}, id))
-        door.shutdown.set()
-        with trio.fail_after(5):
-            await door.closed.wait()
-        await session.stream.aclose()
+async def test_shutdown_does_not_wait_for_the_send_deadline_of_a_stalled_reader():
+    async with open_door(deadlines=Deadlines(send_s=60, grace_s=0.2)) as door:
+        door.router.answer = LARGE
+        async with open_session(door) as session:
+            for call_id in range(2, 20):
+                await session.post(tool_call("opcode.status", {"workflow_id": "w"}, call_id))
+            door.shutdown.set()
+            with trio.fail_after(5):
+                await door.closed.wait()
 
 
 async def test_a_reader_that_stops_reading_is_dropped_and_delays_nobody(hasty_door):
-    hasty_door.router.answer = {"workflow_id": "w", "status": "active", "output": "x" * 400_000}
-    stalled, lively = await open_session(hasty_door), await open_session(hasty_door)
-    for id in range(2, 30):
-        await stalled.post(tool_call("opcode.status", {"workflow_id": "w"}, id))
-    await lively.post(tool_call("opcode.status", {"workflow_id": "w"}, "mine"))
-    assert b'"status":"active"' in await lively.read_until(b'"id":"mine"')
-    await wait_until_dropped(stalled, hasty_door)
-    await stalled.stream.aclose()
-    await lively.stream.aclose()
+    hasty_door.router.answer = LARGE
+    async with (
+        open_session(hasty_door) as stalled,
+        open_session(hasty_door) as lively,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(wait_until_dropped, stalled, hasty_door)
+        await lively.post(tool_call("opcode.status", {"workflow_id": "w"}, "mine"))
+        await lively.read_until(b'"id":"mine"')
 
 
 async def wait_until_dropped(session: RawSession, door) -> None:
@@ -148,7 +150,7 @@ async def test_shutdown_lets_a_call_under_way_finish():
         await finish.wait()
         return {"ok": True, "workflow_id": "w", "signal_type": "cancel"}
 
-    async with open_door(FrontOnly(), deadlines=type(PATIENT)(grace_s=5)) as door:
+    async with open_door(FrontOnly(), deadlines=Deadlines(grace_s=5)) as door:
         door.router.answer = answer_later
         async with await door.connect() as stream:
             body = json.dumps(modern(tool_call("opcode.signal", CANCEL))).encode()
@@ -164,31 +166,27 @@ async def test_shutdown_lets_a_call_under_way_finish():
 
 async def test_shutdown_ends_a_call_that_goes_on(hasty_door):
     hasty_door.router.answer = hasty_door.router.wait_for_ever
-    session = await open_session(hasty_door)
-    await session.post(tool_call("opcode.run", {"template_name": "t", "agent_id": "a"}))
-    await hasty_door.router.waiting.wait()
-    hasty_door.shutdown.set()
-    with trio.fail_after(3):
-        await hasty_door.closed.wait()
-        await hasty_door.router.cancelled.wait()
-    await session.stream.aclose()
+    async with open_session(hasty_door) as session:
+        await session.post(tool_call("opcode.run", {"template_name": "t", "agent_id": "a"}))
+        await hasty_door.router.waiting.wait()
+        hasty_door.shutdown.set()
+        with trio.fail_after(3):
+            await hasty_door.closed.wait()
+            await hasty_door.router.cancelled.wait()
 
 
 async def test_a_client_that_disconnects_ends_the_wait_of_its_stream(door):
     door.router.answer = door.router.wait_for_ever
-    session = await open_session(door)
-    await session.post(tool_call("opcode.run", {"template_name": "t", "agent_id": "a"}))
-    await door.router.waiting.wait()
-    await session.stream.aclose()
+    async with open_session(door) as session:
+        await session.post(tool_call("opcode.run", {"template_name": "t", "agent_id": "a"}))
+        await door.router.waiting.wait()
     with trio.fail_after(5):
         await door.router.cancelled.wait()
 
 
 async def test_cancelling_the_server_from_outside_closes_it():
     with trio.fail_after(5), trio.CancelScope() as scope:
-        async with open_door() as door:
-            session = await open_session(door)
-            await session.stream.aclose()
+        async with open_door() as door, open_session(door):
             scope.cancel()
             await trio.sleep_forever()
     assert scope.cancelled_caught

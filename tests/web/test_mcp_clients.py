@@ -12,12 +12,12 @@ import trio
 from mcp import Client, MCPError
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
-from tests.web.doors import TOKEN, FrontOnly, open_door
 
 from opcode_runtime.engine.requests import Run, Signal
 from opcode_runtime.mcp import INSTRUCTIONS, TOOLS
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.web import ANONYMOUS, OPERATOR
+from tests.web.doors import TOKEN, FrontOnly, open_door
 
 pytestmark = pytest.mark.filterwarnings(
     # the SDK's client leaves the generators of its HTTP library to the garbage collector
@@ -36,13 +36,18 @@ def _collect_here():
 
 
 @asynccontextmanager
-async def connected(door, transport: str, mode: str, headers: dict[str, str] = HEADERS, query: str = ""):
+async def connected(
+    door, transport: str, mode: str, headers: dict[str, str] = HEADERS, query: str = ""
+):
     if transport == "sse":
-        async with Client(sse_client(f"{door.url}/sse{query}", headers=headers), mode=mode) as client:
+        async with Client(
+            sse_client(f"{door.url}/sse{query}", headers=headers), mode=mode
+        ) as client:
             yield client
         return
     async with httpx2.AsyncClient(headers=headers) as http:
-        async with Client(streamable_http_client(f"{door.url}/mcp", http_client=http), mode=mode) as client:
+        streamable = streamable_http_client(f"{door.url}/mcp", http_client=http)
+        async with Client(streamable, mode=mode) as client:
             yield client
 
 
@@ -79,7 +84,10 @@ async def test_a_refusal_is_an_error_result_with_code_problems_and_next(door, tr
     assert result.is_error
     refused = result.structured_content
     assert (refused["code"], refused["retryable"]) == ("VALIDATION_ERROR", False)
-    assert {problem["pointer"] for problem in refused["problems"]} == {"/template_name", "/tempalte_name"}
+    assert {problem["pointer"] for problem in refused["problems"]} == {
+        "/template_name",
+        "/tempalte_name",
+    }
     meant = [problem.get("did_you_mean") for problem in refused["problems"]]
     assert "template_name" in meant
     assert result.content[0].text.startswith("[VALIDATION_ERROR] 2 problems")
@@ -150,7 +158,7 @@ async def test_without_tokens_everyone_is_anonymous():
 
 
 async def test_a_wrong_token_cannot_connect(door):
-    with trio.fail_after(20), pytest.RaisesGroup(httpx2.HTTPStatusError, flatten_subgroups=True):
+    with trio.fail_after(20), pytest.raises(httpx2.HTTPStatusError, match="401"):
         async with connected(door, "sse", "legacy", {"Authorization": "Bearer wrong"}):
             pass
 
@@ -161,8 +169,7 @@ async def test_many_clients_at_once_are_all_answered():
 
     async def one(door, transport: str, mode: str) -> None:
         async with connected(door, transport, mode) as client:
-            for _ in range(3):
-                answered.append(await client.call_tool("opcode.signal", CANCEL))
+            answered.extend([await client.call_tool("opcode.signal", CANCEL) for _ in range(3)])
 
     async with open_door(runtime) as door:
         with trio.fail_after(60):
@@ -177,7 +184,9 @@ async def test_the_engine_s_refusal_reaches_the_agent(door):
     door.router.answer = OpcodeError(ErrorCode.NOT_FOUND, "no template x", next="opcode.query")
     with trio.fail_after(20):
         async with connected(door, "sse", "legacy") as client:
-            result = await client.call_tool("opcode.run", {"template_name": "x", "agent_id": "a", "wait": "2m"})
+            result = await client.call_tool(
+                "opcode.run", {"template_name": "x", "agent_id": "a", "wait": "2m"}
+            )
     assert result.structured_content == {
         "code": "NOT_FOUND",
         "message": "no template x",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -74,16 +75,21 @@ async def read_capped(response: httpx2.Response, bytes_max: int) -> tuple[bytes,
         The bytes, and whether there were more.
     """
     decoder = _decoder(response.headers.get("content-encoding", ""))
-    body = bytearray()
     try:
         async with aclosing(response.aiter_raw(65536)) as chunks:
-            async for chunk in chunks:
-                body += decoder.feed(chunk, bytes_max + 1 - len(body))
-                if len(body) > bytes_max:
-                    return bytes(body[:bytes_max]), True
+            body = await _decode_chunks(chunks, decoder, bytes_max + 1)
     except zlib.error as error:
         raise OpcodeError(ErrorCode.EXECUTION_ERROR, f"the response is damaged: {error}") from None
-    return bytes(body), False
+    return bytes(body[:bytes_max]), len(body) > bytes_max
+
+
+async def _decode_chunks(chunks: AsyncIterator[bytes], decoder: _Decoder, enough: int) -> bytearray:
+    body = bytearray()
+    async for chunk in chunks:
+        body += decoder.feed(chunk, enough - len(body))
+        if len(body) >= enough:
+            break
+    return body
 
 
 def decode_body(content: bytes, content_type: str, *, truncated: bool) -> Any:

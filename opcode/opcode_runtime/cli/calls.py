@@ -59,7 +59,7 @@ def define_call(
             raise usage_error(
                 f"{file}: beside `definition` there may be {', '.join(sorted(_TEMPLATE_KEYS))}; not {extra[0]!r}."
             )
-        arguments = dict(document)
+        arguments: dict[str, Any] = dict(document)
     else:
         arguments = {"definition": document}
     arguments["name"] = name or arguments.get("name")

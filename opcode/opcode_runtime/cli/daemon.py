@@ -4,7 +4,7 @@ Rule 1: what can be refused is refused before anything is touched but the lock f
 directory, a port in use, an open door. Only then come the token, the pid file and the journal, in this order.
 Rule 2: the first SIGTERM or SIGINT takes no more work, drains (`drain_s`) and leaves every workflow resumable; the
 second ends at once, which the journal survives as it survives a kill.
-Rule 3: the token is printed for a person once, when it is made, and never logged.
+Rule 3: the token is shown on standard output when it is made, or on a terminal; it is never logged.
 """
 
 from __future__ import annotations
@@ -220,20 +220,19 @@ async def _watch_signals(signals: AsyncIterator[int], stop: trio.Event, daemon: 
 
 
 def _greet(daemon: _Daemon) -> None:
-    """Tell a program one JSON line on standard output, or a person how to connect on standard error."""
+    """Say on standard output that the daemon answers: one JSON line to a program, or to a person how to connect."""
     if daemon.as_json:
         ready = {"url": daemon.url, "pid": os.getpid(), "data_dir": str(daemon.data_dir)}
-        sys.stdout.write(json.dumps(ready) + "\n")
-        sys.stdout.flush()
-        return
-    for line in _greeting(daemon):
-        sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+        lines = [json.dumps(ready)]
+    else:
+        lines = list(_greeting(daemon))
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
 
 
 def _greeting(daemon: _Daemon) -> Iterator[str]:
     yield f"opcode listens on {daemon.url}"
-    if daemon.token is not None and not (daemon.token_is_new or sys.stderr.isatty()):
+    if daemon.token is not None and not (daemon.token_is_new or sys.stdout.isatty()):
         yield f"The token for clients is in {daemon.data_dir / 'token'}."
         return
     url = (daemon.settings.base_url or daemon.url).rstrip("/")

@@ -25,7 +25,14 @@ _STYLES = {
     "pending": "dim",
 }
 _COLUMNS: dict[str, tuple[str, ...]] = {
-    "workflows": ("id", "status", "template_name", "template_version", "agent_id", "created_at"),
+    "workflows": (
+        "workflow_id",
+        "status",
+        "template_name",
+        "template_version",
+        "agent_id",
+        "created_at",
+    ),
     "events": ("sequence", "timestamp", "event_type", "step_id", "payload"),
     "templates": ("name", "version", "description", "agent_id", "created_at"),
     "decisions": ("workflow_id", "step_id", "status", "options", "target_agent_id", "timeout_at"),

@@ -127,9 +127,7 @@ def _output_evaluated(plan: Plan, state: WorkflowState, command: cmd.OutputEvalu
     if not _moving(state) or state.unfinished:
         return NOTHING
     if command.error is not None:
-        return _just(
-            ev.WorkflowFailed(at=command.at, error=command.error, output=command.output)
-        )
+        return _just(ev.WorkflowFailed(at=command.at, error=command.error, output=command.output))
     return _just(ev.WorkflowCompleted(at=command.at, output=command.output))
 
 

@@ -21,10 +21,21 @@ import trio
 from opcode_runtime.engine.clock import Clock
 from opcode_runtime.engine.hub import Hub
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
-from opcode_runtime.storage import Append, Appended, AppendRejected, Journal, JournalUnknown
+from opcode_runtime.storage import (
+    Append,
+    Appended,
+    AppendRejected,
+    EventUnstorable,
+    Journal,
+    JournalCorrupt,
+    JournalFull,
+)
 
 BATCH_MAX = 512
 WAITING_MAX = 10_000
+
+
+_Result = outcome.Outcome[Appended | AppendRejected]
 
 
 @dataclass(slots=True)
@@ -33,7 +44,7 @@ class _Pending:
 
     append: Append
     done: trio.Event = field(default_factory=trio.Event)
-    result: outcome.Outcome[Appended | AppendRejected] | None = None
+    result: _Result | None = None
 
 
 @dataclass(slots=True)
@@ -94,7 +105,7 @@ class JournalWriter:
         pending = _Pending(append)
         self._statistics.waiting += 1
         if self._inline:
-            self._deliver(*self._write([pending]))
+            self._deliver([pending], self._write([pending]))
         else:
             self._queue.put(pending)
         return pending
@@ -103,9 +114,9 @@ class JournalWriter:
         """The thread: gather, write, deliver, until told to stop."""
         while (first := self._queue.get()) is not None:
             batch, stop = self._gather(first)
-            written = self._write(batch)
+            results = self._write(batch)
             try:
-                self._token.run_sync_soon(self._deliver, *written)
+                self._token.run_sync_soon(self._deliver, batch, results)
             except trio.RunFinishedError:
                 return
             if stop:
@@ -123,25 +134,25 @@ class JournalWriter:
             batch.append(pending)
         return batch, False
 
-    def _write(
-        self, batch: list[_Pending]
-    ) -> tuple[list[_Pending], outcome.Outcome[list[Appended | AppendRejected]]]:
-        """One transaction. Errors travel as outcomes: this is the thread's boundary."""
-        return batch, outcome.capture(self._journal.append, [pending.append for pending in batch])
+    def _write(self, batch: list[_Pending]) -> list[_Result]:
+        """One transaction for all. If one append spoils it, each gets its own, so that only that one fails."""
+        written = outcome.capture(self._journal.append, [pending.append for pending in batch])
+        if isinstance(written, outcome.Value):
+            return [outcome.Value(result) for result in written.value]
+        if len(batch) > 1 and isinstance(written.error, EventUnstorable | JournalCorrupt):
+            return [result for pending in batch for result in self._write([pending])]
+        return [written] * len(batch)
 
-    def _deliver(
-        self, batch: list[_Pending], written: outcome.Outcome[list[Appended | AppendRejected]]
-    ) -> None:
+    def _deliver(self, batch: list[_Pending], results: list[_Result]) -> None:
         """Back on the loop: hand each caller its result, wake the watchers."""
         self._count(batch)
-        if isinstance(written, outcome.Error):
-            self._fail(batch, written)
-            return
-        for pending, result in zip(batch, written.unwrap(), strict=True):
-            pending.result = outcome.Value(result)
-            pending.done.set()
-            if isinstance(result, Appended):
+        for pending, result in zip(batch, results, strict=True):
+            if isinstance(result, outcome.Error):
+                pending.result = self._judged(result)
+            else:
+                pending.result = result
                 self._hub.publish(pending.append.stream)
+            pending.done.set()
 
     def _count(self, batch: list[_Pending]) -> None:
         statistics = self._statistics
@@ -151,18 +162,17 @@ class JournalWriter:
         statistics.batch_max = max(statistics.batch_max, len(batch))
         statistics.waiting -= len(batch)
 
-    def _fail(self, batch: list[_Pending], error: outcome.Error) -> None:
-        if isinstance(error.error, JournalUnknown) or not isinstance(error.error, OpcodeError):
-            self.poison = OpcodeError(
-                ErrorCode.STORE_ERROR,
-                f"the result of a commit is unknown: {error.error}",
-                next="restart the daemon: it reads from the journal what is true",
-            )
-            self.poisoned.set()
-        for pending in batch:
-            failure = self.poison or error.error
-            pending.result = outcome.Error(failure)
-            pending.done.set()
+    def _judged(self, error: outcome.Error) -> outcome.Error:
+        """A failure that says nothing was written is the caller's alone; any other is the end of this writer."""
+        if isinstance(error.error, JournalFull | EventUnstorable | JournalCorrupt):
+            return error
+        self.poison = OpcodeError(
+            ErrorCode.STORE_ERROR,
+            f"the result of a commit is unknown: {error.error}",
+            next="restart the daemon: it reads from the journal what is true",
+        )
+        self.poisoned.set()
+        return outcome.Error(self.poison)
 
     def start(self) -> threading.Thread | None:
         """Start the thread, if there is to be one."""

@@ -44,7 +44,7 @@ async def start(kit: Kit, keys: Keys, workflows: Workflows, request: Run, *, pri
 
     Raises:
         OpcodeError: NOT_FOUND for the template; VALIDATION_ERROR for the inputs or the directory (nothing is written);
-            CONFLICT for a key used otherwise; BUSY at `limits.open_workflows_max`.
+            CONFLICT for a key used otherwise; DEGRADED when there is no room to write.
     """
     arguments = (request.template_name, request.version, request.params, request.agent_id)
     key = key_of(principal, "run", request.idempotency_key, *arguments, request.cwd)

@@ -97,7 +97,7 @@ class Templates:
             interrupts=self._interrupt,
             on_interrupt=self._settings.on_interrupt,
         )
-        ids = tuple(plan.paths)
+        ids = frozenset(plan.paths)
         steps = [(path, step.definition) for path, step in plan.steps.items()]
         has_output = definition.output is not msgspec.UNSET
         return Loaded(
@@ -152,7 +152,7 @@ def _expression_problems(
     value: Any, kind: str, step_ids: Collection[str], inputs: Collection[str] | None
 ) -> list[Problem]:
     """Problems of the expressions in `value`: syntax, steps and inputs that do not exist."""
-    ids = tuple(step_ids)
+    ids = frozenset(step_ids)
     try:
         if kind == "guard":
             found: tuple[tuple[str, Compiled], ...] = (

@@ -30,8 +30,12 @@ from opcode_runtime.engine.recovery import answers_for, replay
 from opcode_runtime.engine.templates import Loaded
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import events as ev
+from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.state import ENDED, WorkflowState, WorkflowStatus
 from opcode_runtime.storage import Append
+
+FULL_PAUSE_S = 1.0
+"""How often a turn that is held for want of room is tried again."""
 
 TURN_STEPS_MAX = 64
 TURN_S_MAX = 0.005
@@ -81,6 +85,12 @@ class WorkflowActor(TrioActor):
         """Take one turn. Replies with what was decided, once it is on disk."""
         try:
             return await self._turn(message)
+        except OpcodeError as error:
+            if isinstance(message, cmd.Create):
+                self.stop()
+                return cmd.Rejected(error.info())
+            self.start_soon(_fail_with, error, name=f"failure of {self._workflow_id}")
+            raise
         except Exception as error:
             self.start_soon(_fail_with, error, name=f"failure of {self._workflow_id}")
             raise
@@ -123,13 +133,29 @@ class WorkflowActor(TrioActor):
         events = list(answer.events)
         more = self._work_in_place(events)
         if events:
-            await self._kit.writer.append(Append(self._workflow_id, before, tuple(events)))
+            await self._put_on_disk(Append(self._workflow_id, before, tuple(events)))
         effects.reconcile(wanted(loaded.plan, state))
         if more or in_place.next_effect() is not None or unrest(loaded.plan, state):
             self.report(cmd.Tick(at=self._kit.clock.now()))
         else:
             self._rest()
         return answer
+
+    async def _put_on_disk(self, append: Append) -> None:
+        """Write what the turn brought. While the disk is full it is held: nothing has left the actor yet.
+
+        A workflow that is only being created is refused instead; there is nothing to lose.
+        """
+        while True:
+            try:
+                await self._kit.writer.append(append)
+            except OpcodeError as error:
+                if error.code is not ErrorCode.DEGRADED or not append.expected_seq:
+                    raise
+                _log.warning("journal full: holding a turn", workflow_id=self._workflow_id)
+                await trio.sleep(FULL_PAUSE_S)
+            else:
+                return
 
     def _work_in_place(self, events: list[ev.AnyEvent]) -> bool:
         """Do what needs no task, within the bounds of one turn. True when there is more to do."""

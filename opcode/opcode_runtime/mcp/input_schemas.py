@@ -131,8 +131,9 @@ QUERY = _closed(
     {
         "resource": {"enum": list(RESOURCES), "description": "What to list."},
         "filter": _object(
-            "workflows: status, agent_id, template_name, since, limit. events: workflow_id, event_type, step_id, "
-            f"since, limit. templates: name, agent_id, limit. decisions: workflow_id, agent_id. limit <= {ROWS_MAX}."
+            "workflows: status, agent_id, template_name, since, limit, cursor. events: workflow_id (needed), "
+            "event_type, step_id, since_seq, limit, cursor. templates: name, agent_id, limit, cursor. "
+            f"decisions: workflow_id, agent_id, limit. actions: name. limit is at most {ROWS_MAX}."
         ),
     },
     ["resource"],

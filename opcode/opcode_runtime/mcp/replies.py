@@ -1,8 +1,8 @@
 """What goes back to the caller: one JSON object, and the same JSON as text.
 
 Rule 1: a frame never exceeds `FRAME_BYTES_MAX`, because common clients drop a session at an SSE event over 1 MiB.
-Rule 2: too large a reply loses, in this order: the repetition as text, old events, outputs of steps, and then inputs,
-context and output, largest first. Status, error, open decisions and `next` are never cut; what is missing is said in
+Rule 2: too large a reply loses, in this order: the repetition as text, old events, outputs and inputs of steps, and then
+inputs, context and output, largest first. Status, error, open decisions and `next` are never cut; what is missing is said in
 `truncated`. What is still too large is refused, naming what to ask instead.
 """
 
@@ -132,34 +132,35 @@ def _fits(structured: dict[str, Any], text: str) -> bool:
 def _ever_smaller(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The answer, then versions of it with more and more left out."""
     yield answer
-    current, missing = dict(answer), list[str]()
+    missing: list[str] = []
+    for smaller in _with_less(dict(answer), missing):
+        yield {**smaller, "truncated": {"what": missing, "how_to_get": _HOW_TO_GET}}
 
-    def marked() -> dict[str, Any]:
-        return {**current, "truncated": {"what": missing, "how_to_get": _HOW_TO_GET}}
 
-    if current.get("events"):
+def _with_less(answer: dict[str, Any], missing: list[str]) -> Iterator[dict[str, Any]]:
+    """Cut one thing after the other out of `answer`, naming it in `missing`."""
+    if answer.get("events"):
         missing.append("older events")
-    while current.get("events"):
-        current["events"] = current["events"][: len(current["events"]) // 2]
-        current["has_more"] = True
-        yield marked()
-    if isinstance(current.get("steps"), dict):
-        current["steps"] = dict(current["steps"])
-        for path in _largest_outputs(current["steps"]):
-            step = current["steps"][path]
-            current["steps"][path] = {**step, "output": _stand_in(step["output"])}
-            missing.append(f"/steps/{path}/output")
-        yield marked()
-    for name in sorted(_CUTTABLE, key=lambda name: -_wire_bytes(current.get(name))):
-        if name in current:
-            current[name] = _stand_in(current[name])
-            missing.append(f"/{name}")
-            yield marked()
+    while answer.get("events"):
+        answer["events"] = answer["events"][: len(answer["events"]) // 2]
+        answer["has_more"] = True
+        yield answer
+    for member in ("output", "input"):
+        answer["steps"] = {
+            path: _without(member, step, f"/steps/{path}", missing)
+            for path, step in answer.get("steps", {}).items()
+        }
+        yield answer
+    for member in sorted(_CUTTABLE, key=lambda member: -_wire_bytes(answer.get(member))):
+        answer = _without(member, answer, "", missing)
+        yield answer
 
 
-def _largest_outputs(steps: dict[str, Any]) -> list[str]:
-    sizes = {path: _wire_bytes(step.get("output")) for path, step in steps.items()}
-    return [path for path in steps if sizes[path] > 2 * _PREVIEW_CHARS]
+def _without(member: str, whole: dict[str, Any], at: str, missing: list[str]) -> dict[str, Any]:
+    if _wire_bytes(whole.get(member)) <= 2 * _PREVIEW_CHARS:
+        return whole
+    missing.append(f"{at}/{member}")
+    return {**whole, member: _stand_in(whole[member])}
 
 
 def _stand_in(value: Any) -> dict[str, Any]:

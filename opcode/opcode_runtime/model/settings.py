@@ -12,11 +12,6 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     steps_max: int = 2_000
     definition_bytes_max: int = 1 << 20
-    value_bytes_max: int = 16 << 20
-    interruptions_max: int = 10
-    signals_unread_max: int = 1_000
-    mailbox_messages_max: int = 1_000
-    open_workflows_max: int = 100_000
     recoveries_max: int = 50
     body_bytes_max: int = 4 << 20
     header_bytes_max: int = 16 << 10

@@ -29,6 +29,7 @@ class JournalCorrupt(JournalError):  # noqa: N818 - what it is, not a kind of er
             where += f" at seq {seq}"
         advice = "stop the daemon and restore the journal folder from a backup"
         super().__init__(f"{where}: {reason}", next=advice)
+        self.reason = reason
         self.stream = stream
         self.seq = seq
 

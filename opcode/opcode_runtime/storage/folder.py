@@ -30,7 +30,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import lmdb
-from lmdb.verify import verify as verify_pages
 
 from opcode_runtime.storage.errors import JournalFull, JournalLocked, JournalUnopenable
 from opcode_runtime.storage.tables import STORE_VERSION, Store, Tables, Tail
@@ -108,8 +107,8 @@ def lock(folder: Folder) -> int:
     fd = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(fd, 0)
-        os.write(fd, f"{os.getpid()}\n".encode())
+        with suppress(OSError):  # the number only serves the message; a full disk is no reason
+            os.pwrite(fd, f"{os.getpid():<15}\n".encode(), 0)
     except BlockingIOError as error:
         holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
         os.close(fd)
@@ -189,12 +188,24 @@ def preflight(folder: Folder) -> None:
     needed = (last_page + 1) * page_bytes
     if size >= needed:
         return
-    # LMDB does not write a page at the end that was taken and given back in one transaction. So a file may be short and
-    # sound; whether it is, only a walk over its pages tells.
-    problems: list[object] = verify_pages(str(folder.data_file), subdir=False)  # type: ignore[no-untyped-call]
-    if problems:
+    if _find_page_problems(folder.data_file):
         raise folder.unopenable(f"data.mdb has {size} bytes of {needed}: it was cut off", advice)
     os.truncate(folder.data_file, needed)
+
+
+def _find_page_problems(path: Path) -> list[object]:
+    """Walk over the pages of a file that is shorter than its meta page says.
+
+    LMDB does not write a page at the end that was taken and given back in one transaction. So such
+    a file may be sound.
+    """
+    from lmdb.verify import VerifyError, verify
+
+    try:
+        problems: list[object] = verify(str(path), subdir=False)  # type: ignore[no-untyped-call]
+    except VerifyError as error:
+        return [error]
+    return problems
 
 
 def sync_directory(path: Path) -> None:

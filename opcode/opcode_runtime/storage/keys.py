@@ -19,7 +19,7 @@ _U64 = struct.Struct(">Q")
 _F64 = struct.Struct(">d")
 _SIGN = 1 << 63
 _ALL_ONES = (1 << 64) - 1
-_NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile(r"\d{1,18}")
 
 number = _U64.pack
 
@@ -63,7 +63,7 @@ def listing_of(tag: str, value: str) -> bytes:
 def version_number(version: str) -> int:
     """The number in a version (`v12` is 12); 0 when it has none."""
     found = _NUMBER.search(version)
-    return min(int(found[0]), _ALL_ONES) if found else 0
+    return int(found[0]) if found else 0
 
 
 def template(name: str, version: str) -> bytes:
@@ -76,7 +76,8 @@ def decision(workflow_id: str, decision_id: str) -> bytes:
     return text(workflow_id) + text(decision_id)
 
 
-def idempotency(scope: str, key: str) -> bytes:
-    """Key of what an idempotency key has done."""
+def idempotency(scope: str, key: str) -> tuple[bytes, bytes]:
+    """Both keys of what an idempotency key has done."""
     raw = f"{len(scope)}:{scope}{key}".encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(raw, digest_size=16).digest()
+    digest = hashlib.blake2b(raw, digest_size=16).digest()
+    return digest, digest[::-1]

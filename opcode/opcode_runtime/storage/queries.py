@@ -7,12 +7,13 @@ from collections.abc import Iterator
 import msgspec
 
 from opcode_runtime.model.definition import Template
+from opcode_runtime.model.events import WorkflowCreated
 from opcode_runtime.model.record import DecisionRow, KeyRow, WorkflowRow
 from opcode_runtime.storage import keys
 from opcode_runtime.storage.codec import decode_row
 from opcode_runtime.storage.errors import JournalCorrupt
 from opcode_runtime.storage.projections import OPEN, listings
-from opcode_runtime.storage.reader import StreamReader
+from opcode_runtime.storage.reader import StreamReader, read_stream
 from opcode_runtime.storage.tables import Tables, Txn, ascending, behind, descending
 
 
@@ -137,22 +138,36 @@ class Projections(StreamReader):
 
     def key(self, scope: str, key: str) -> KeyRow | None:
         """What an idempotency key has done; None when it was never used."""
-        place = keys.idempotency(scope, key)
         with self._reading() as txn:
-            value = txn.get(place, db=self._tables.keys)
-            return None if value is None else decode_row(place, value, KeyRow)
+            found = [
+                (place, txn.get(place, db=self._tables.keys))
+                for place in keys.idempotency(scope, key)
+            ]
+        rows = [
+            None if value is None else decode_row(place, value, KeyRow) for place, value in found
+        ]
+        if rows[0] != rows[1]:
+            raise JournalCorrupt(f"the two entries of the idempotency key {key!r} differ")
+        return rows[0]
 
 
 def workflow_row(txn: Txn, tables: Tables, workflow_id: str) -> WorkflowRow | None:
     """The row of a workflow, completed by the head of its stream."""
     key = keys.text(workflow_id)
     value = txn.get(key, db=tables.workflows)
+    head = tables.head(txn, key)
     if value is None:
+        _check_rowless(txn, tables, workflow_id, head.seq)
         return None
     row = decode_row(key, value, WorkflowRow)
-    head = tables.head(txn, key)
     row.seq, row.updated_at = head.seq, head.at
     return row
+
+
+def _check_rowless(txn: Txn, tables: Tables, stream: str, seq: int) -> None:
+    """A stream without a row is none of a workflow."""
+    if seq and isinstance(read_stream(txn, tables, stream, 0, 1)[0].event, WorkflowCreated):
+        raise JournalCorrupt("the row of the workflow is missing", stream=stream)
 
 
 def _listed(
@@ -193,6 +208,8 @@ def _open_decisions(txn: Txn, tables: Tables, workflow_id: str | None) -> Iterat
     if workflow_id is not None:
         found = ascending(txn, tables.decisions, keys.text(workflow_id))
         rows = [decode_row(key, value, DecisionRow) for key, value in found]
+        if len(rows) != tables.head(txn, keys.text(workflow_id)).pending:
+            raise JournalCorrupt("an open decision is missing", stream=workflow_id)
         yield from sorted(rows, key=lambda row: (row.created_at, row.id))
         return
     for _, key in ascending(txn, tables.asked, b""):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,6 +33,8 @@ class StreamReader:
                 yield txn
         except lmdb.PanicError as error:
             raise JournalUnknown(str(error)) from error
+        except struct.error as error:
+            raise JournalCorrupt(f"a key or value is cut off: {error}") from error
         except lmdb.Error as error:
             if self._closed:
                 raise JournalClosed from error

@@ -12,7 +12,10 @@
 | decisions | workflow, decision | sealed DecisionRow (open ones only) |
 | asked | created_at, workflow, decision | key in decisions |
 | templates | name, version descending | sealed Template |
-| keys | digest of (scope, key) | sealed KeyRow |
+| keys | digest of (scope, key), and once more the digest backwards | sealed KeyRow |
+
+A row that damage has hidden must not pass for one that never was: a missing head is looked up in the
+index, a missing workflow in its stream, and an idempotency key stands in two places of its table.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ Txn: TypeAlias = "lmdb.Transaction[bytes]"
 _HEAD = struct.Struct(">Q16sdI")
 _TAIL = struct.Struct(">QQQd16s")
 _STORE = struct.Struct(">I16s")
+_FIRST = struct.pack(">Q", 1)
 _STORE_KEY, _TAIL_KEY = b"store", b"tail"
 
 
@@ -109,6 +113,8 @@ class Tables:
         """Where a stream stands; the empty Head when it is unknown."""
         value = txn.get(stream_key, db=self.heads)
         if value is None:
+            if txn.get(stream_key + _FIRST, db=self.index) is not None:
+                raise JournalCorrupt("the head of a stream is missing")
             return Head()
         body = unseal(stream_key, value, "head of a stream")
         return Head(*_HEAD.unpack(body))

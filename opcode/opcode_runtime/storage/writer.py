@@ -106,7 +106,17 @@ class Commit:
         return bool(self._digests)
 
     def apply(self, append: Append) -> Appended | AppendRejected:
-        """Put one append into the transaction."""
+        """Put one append into the transaction.
+
+        Raises:
+            EventUnstorable, JournalCorrupt: `stream` says whose append is at fault.
+        """
+        try:
+            return self._apply(append)
+        except JournalCorrupt as error:
+            raise JournalCorrupt(error.reason, stream=append.stream, seq=error.seq) from error
+
+    def _apply(self, append: Append) -> Appended | AppendRejected:
         stream = self._streams.get(append.stream)
         if stream is None:
             key = keys.text(append.stream)
@@ -163,8 +173,8 @@ class Commit:
             self._txn.put(key, self._encoder.row(key, template), db=self._tables.templates)
         keyed = projections.key_of(event, name, seq)
         if keyed is not None:
-            key = keys.idempotency(keyed[0], keyed[1])
-            self._txn.put(key, self._encoder.row(key, keyed[2]), db=self._tables.keys)
+            for key in keys.idempotency(keyed[0], keyed[1]):
+                self._txn.put(key, self._encoder.row(key, keyed[2]), db=self._tables.keys)
 
     def _read_row(self, stream: _Stream) -> None:
         if stream.row_read:

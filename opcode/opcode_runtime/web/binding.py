@@ -65,8 +65,8 @@ def bind_addresses(addresses: list[Address]) -> list[socket.socket]:
         for host, port in addresses:
             try:
                 sock = _listen(host, port)
-            except OSError as error:
-                if bound and error.errno in _MISSING_HERE:
+            except (OSError, UnicodeError) as error:
+                if bound and _errno(error) in _MISSING_HERE:
                     continue
                 _refuse(host, port, error)
             undo.callback(sock.close)
@@ -93,14 +93,21 @@ def _listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _refuse(host: str, port: int, error: OSError) -> NoReturn:
+def _errno(error: Exception) -> int | None:
+    return error.errno if isinstance(error, OSError) else None
+
+
+def _refuse(host: str, port: int, error: Exception) -> NoReturn:
     where = f"{host}:{port}" if ":" not in host else f"[{host}]:{port}"
-    if error.errno == errno.EADDRINUSE:
+    if _errno(error) == errno.EADDRINUSE:
         code, reason = ErrorCode.CONFLICT, "is in use, perhaps by another opcode daemon"
-    elif error.errno in {errno.EACCES, errno.EPERM}:
+    elif _errno(error) in {errno.EACCES, errno.EPERM}:
         code, reason = ErrorCode.PERMISSION_DENIED, "may not be used by this user"
     else:
-        code, reason = ErrorCode.VALIDATION_ERROR, f"cannot be used: {error.strerror or error}"
+        code, reason = (
+            ErrorCode.VALIDATION_ERROR,
+            f"cannot be used: {getattr(error, 'strerror', None) or error}",
+        )
     raise OpcodeError(
         code,
         f"The address {where} {reason}.",

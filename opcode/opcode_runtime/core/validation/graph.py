@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from opcode_runtime.core.validation.findings import Findings, closest, pointer
@@ -68,47 +69,80 @@ def _check_name(found: Findings, where: str, name: Any, places: dict[str, int]) 
 
 
 def check_cycles(found: Findings, steps: Steps, places: dict[str, int]) -> None:
-    """No step waits for itself, neither by `depends_on` nor by standing in for a step it depends on."""
-    circle = _find_circle(_edges(steps, places))
-    if circle:
-        where = pointer("steps", places[circle[0]], "depends_on")
-        path = " → ".join([*circle, circle[0]])
+    """No step waits for itself, neither by `depends_on` nor by a fallback that waits for what the fallback lets on."""
+    for circle in _circles(_edges(steps, places)):
+        names = list(dict.fromkeys(name for name, _ in circle))
+        where = pointer("steps", places[names[0]], "depends_on")
+        path = " → ".join([*names, names[0]])
         found.error(where, f"steps wait for each other: {path}", code=ErrorCode.CYCLE_DETECTED)
 
 
-def _edges(steps: Steps, places: dict[str, int]) -> dict[str, list[str]]:
-    """What each step waits for. A fallback target waits to be called by the steps it stands in for."""
-    edges: dict[str, list[str]] = {name: [] for name in places}
-    for index, step in steps:
-        name = step.get("id")
-        if not isinstance(name, str) or places.get(name) != index:
-            continue
+_Moment = tuple[str, str]
+"""A step's `start`, or its `end`: when those that wait for it are told."""
+
+
+def _edges(steps: Steps, places: dict[str, int]) -> dict[_Moment, list[_Moment]]:
+    """What each moment waits for. A fallback starts after its primary did, and ends before its primary's end counts."""
+    edges: dict[_Moment, list[_Moment]] = {}
+    for name in places:
+        edges[name, "start"] = []
+        edges[name, "end"] = [(name, "start")]
+    fallbacks = _fallbacks(steps, places)
+    for name, target in fallbacks.items():
+        edges[target, "start"].append((name, "start"))
+        edges[name, "end"].append((target, "end"))
+    for name, step in _named(steps, places):
         depends_on = step.get("depends_on")
-        if isinstance(depends_on, list):
-            edges[name] += [d for d in depends_on if isinstance(d, str) and d in places]
-        handler = step.get("on_error")
-        target = handler.get("fallback_step") if isinstance(handler, dict) else None
-        if isinstance(target, str) and target in places:
-            edges[target].append(name)
+        listed = depends_on if isinstance(depends_on, list) else []
+        known = [d for d in listed if isinstance(d, str) and d in places]
+        edges[name, "start"] += [(d, "end") for d in known if fallbacks.get(d) != name]
     return edges
 
 
-def _find_circle(edges: dict[str, list[str]]) -> list[str]:
-    """One circle of the graph, or nothing. Depth first without recursion: 2,000 steps may stand in a row."""
-    done: set[str] = set()
-    for start, first in edges.items():
-        trail: dict[str, int] = {}
-        stack = [(start, iter(first))] if start not in done else []
-        while stack:
-            node, rest = stack[-1]
-            trail.setdefault(node, len(trail))
-            following = next(rest, None)
-            if following is None:
-                stack.pop()
-                trail.pop(node)
-                done.add(node)
-            elif following in trail:
-                return list(trail)[trail[following] :]
-            elif following not in done:
-                stack.append((following, iter(edges[following])))
+def _named(steps: Steps, places: dict[str, int]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The steps with good ids."""
+    for index, step in steps:
+        name = step.get("id")
+        if isinstance(name, str) and places.get(name) == index:
+            yield name, step
+
+
+def _fallbacks(steps: Steps, places: dict[str, int]) -> dict[str, str]:
+    """Each step that has a fallback, and which."""
+    fallbacks: dict[str, str] = {}
+    for name, step in _named(steps, places):
+        handler = step.get("on_error")
+        target = handler.get("fallback_step") if isinstance(handler, dict) else None
+        if isinstance(target, str) and target in places:
+            fallbacks[name] = target
+    return fallbacks
+
+
+def _circles(edges: dict[_Moment, list[_Moment]]) -> Iterator[list[_Moment]]:
+    """Circles that share no node. Depth first without recursion: 2,000 steps may stand in a row."""
+    done: set[_Moment] = set()
+    for start in edges:
+        circle = _circle_from(start, edges, done)
+        if circle:
+            yield circle
+
+
+def _circle_from(
+    start: _Moment, edges: dict[_Moment, list[_Moment]], done: set[_Moment]
+) -> list[_Moment]:
+    trail: dict[_Moment, int] = {}
+    stack = [(start, iter(edges[start]))] if start not in done else []
+    while stack:
+        node, rest = stack[-1]
+        trail.setdefault(node, len(trail))
+        following = next(rest, None)
+        if following is None:
+            stack.pop()
+            trail.pop(node)
+            done.add(node)
+        elif following in trail:
+            done.update(trail)
+            return list(trail)[trail[following] :]
+        elif following not in done:
+            stack.append((following, iter(edges[following])))
     return []

@@ -1,0 +1,446 @@
+"""The invariants of the functional core, on random workflows lived through with failures, crashes and stray commands.
+
+The states that a property looks at are those a play reaches: after every turn, or (`prefixes`) after every event.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from opcode_runtime.core import bookkeeping as books
+from opcode_runtime.core.advance import LAYER_MAX, advance
+from opcode_runtime.core.decide import decide
+from opcode_runtime.core.evolve import evolve
+from opcode_runtime.core.plan import Plan
+from opcode_runtime.core.turn import EVENTS_MAX, take, unrest
+from opcode_runtime.core.wanted import wanted
+from opcode_runtime.model import commands as cmd
+from opcode_runtime.model import effects as fx
+from opcode_runtime.model import events as ev
+from opcode_runtime.model.state import (
+    ENDED,
+    SETTLED,
+    StepState,
+    StepStatus,
+    WorkflowState,
+    WorkflowStatus,
+)
+from opcode_runtime.testing.workflows import (
+    CALM,
+    Chances,
+    Player,
+    Turn,
+    definition,
+    definitions,
+    is_valid,
+    plan_of,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = 200 if os.environ.get("OPCODE_CI") == "full" else 60
+
+core_settings = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+TROUBLE = (
+    Chances(failure=0.0, no=0.1),
+    Chances(failure=0.02, crash=0.1),
+    Chances(failure=0.1),
+    Chances(failure=0.4, cancel=0.0, deadline=0.0),
+    replace(CALM, failure=0.1),
+    Chances(failure=0.02, stray=0.3, late=0.3, cancel=0.0, deadline=0.0),
+)
+
+
+@dataclass(frozen=True)
+class Game:
+    """A definition with the seed and the trouble with which it is played."""
+
+    document: dict[str, Any]
+    seed: int
+    chances: Chances
+
+    def player(self) -> Player:
+        return Player(plan_of(self.document), self.seed, self.chances)
+
+
+def games(steps_max: int = 60) -> st.SearchStrategy[Game]:
+    return st.builds(Game, definitions(steps_max), st.integers(0, 2**16), st.sampled_from(TROUBLE))
+
+
+def encoded(state: WorkflowState) -> bytes:
+    """The whole state as bytes, order of its lists included."""
+    return msgspec.msgpack.encode(state)
+
+
+def prefixes(game: Game) -> Iterator[tuple[Plan, WorkflowState, ev.AnyEvent | None]]:
+    """The state of a replay before each event, with that event; last the state after all of them."""
+    player = game.player()
+    state = WorkflowState()
+    for turn in player.play():
+        for event in turn.events:
+            yield player.plan, state, event
+            evolve(player.plan, state, event)
+    yield player.plan, state, None
+
+
+def moments(game: Game) -> Iterator[tuple[Player, Turn]]:
+    """A player after each of its turns."""
+    player = game.player()
+    for turn in player.play():
+        yield player, turn
+
+
+def commands_at(player: Player) -> list[cmd.AnyCommand]:
+    """Well-formed commands for the state a player is in: those called for, and others."""
+    at = player.now
+    called = [player.carry_out(effect) for effect in wanted(player.plan, player.state)]
+    stray = [player.stray() for _ in range(6)]
+    return [*called, *stray, cmd.Recover(at=at, down_s=1.0), cmd.DeadlinePassed(at=at)]
+
+
+def lets_on(state: WorkflowState, path: str | None) -> bool:
+    """Whether a dependency is done: completed, skipped and not for an end, or failed but handled."""
+    while path is not None:
+        step = state.steps[path]
+        if step.status is not StepStatus.FAILED:
+            skipped = step.status is StepStatus.SKIPPED
+            on = skipped and step.reason in {"guard", "unused_fallback", "signal"}
+            return on or step.status is StepStatus.COMPLETED
+        path = step.fallback
+    return False
+
+
+def check_legal(plan: Plan, state: WorkflowState) -> None:
+    """I-C5 to I-C9 as far as one state can show them."""
+    if state.status in ENDED:
+        assert wanted(plan, state) == ()
+        assert not state.unfinished
+    for effect in wanted(plan, state):
+        path = getattr(effect, "path", None)
+        assert path is None or state.steps[path].status not in SETTLED
+        assert not isinstance(effect, fx.Prepare) or all(
+            lets_on(state, plan.paths[name]) or plan.paths[name] in plan.steps[path].stands_in_for
+            for name in plan.steps[effect.path].definition.depends_on
+        )
+    for path, step in state.steps.items():
+        assert (step.attempt == 0) is (step.started_at is None), path
+        assert (step.completed_at is not None) is (step.status in SETTLED), path
+
+
+@core_settings
+@given(games(20))
+def test_i_c1_decide_total(game: Game) -> None:
+    for player, _ in moments(game):
+        for command in commands_at(player):
+            answer = decide(player.plan, player.state, command)
+            assert isinstance(answer, cmd.Decision | cmd.Rejected)
+
+
+@core_settings
+@given(games(20))
+def test_decide_never_mutates(game: Game) -> None:
+    for player, _ in moments(game):
+        before = encoded(player.state)
+        for command in commands_at(player):
+            decide(player.plan, player.state, command)
+        wanted(player.plan, player.state)
+        assert encoded(player.state) == before
+
+
+@core_settings
+@given(games())
+def test_i_c2_decide_deterministic(game: Game) -> None:
+    first, second = game.player(), game.player()
+    assert [turn.answer for turn in first.play()] == [turn.answer for turn in second.play()]
+    assert encoded(first.state) == encoded(second.state)
+
+
+def history_digest(seeds: int) -> str:
+    """What came of some plays, order of every list included."""
+    digest = hashlib.blake2b()
+    for seed in range(seeds):
+        document = definition(random.Random(seed), seed % 40 + 1)
+        player = Player(plan_of(document), seed)
+        for turn in player.play():
+            effects = wanted(player.plan, player.state)
+            digest.update(repr((turn.answer, effects)).encode())
+        digest.update(encoded(player.state))
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "4242"])
+def test_i_c2_decide_deterministic_in_another_process(hash_seed: str) -> None:
+    code = "from property_tests.test_core import history_digest; print(history_digest(12))"
+    path = os.pathsep.join((str(ROOT), str(ROOT / "opcode")))
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert elsewhere.stdout.strip() == history_digest(12)
+
+
+@core_settings
+@given(games(12))
+def test_i_c3_evolve_total(game: Game) -> None:
+    for player, _ in moments(game):
+        for command in commands_at(player):
+            take(player.plan, copy.deepcopy(player.state), command)
+
+
+@given(st.integers().filter(lambda version: version != ev.EVENT_VERSION))
+def test_i_c3_an_event_of_an_unknown_version_is_a_typed_error(version: int) -> None:
+    payload = ev.to_payload(ev.WorkflowStarted(at=1.0))
+    with pytest.raises(ValueError, match="version"):
+        ev.from_payload(payload, version)
+
+
+@core_settings
+@given(games())
+def test_i_c4_prefix_legal(game: Game) -> None:
+    for plan, state, _ in prefixes(game):
+        check_legal(plan, state)
+
+
+@core_settings
+@given(games())
+def test_i_c5_terminal_is_final(game: Game) -> None:
+    for plan, state, event in prefixes(game):
+        if state.status in ENDED:
+            assert event is None
+            assert wanted(plan, state) == ()
+            assert advance(plan, state, state.last_at) == ()
+
+
+@core_settings
+@given(games())
+def test_i_c6_deps_respected(game: Game) -> None:
+    for plan, state, event in prefixes(game):
+        if isinstance(event, ev.StepStarted):
+            step = plan.steps[event.step_id]
+            dependencies = {plan.paths[name] for name in step.definition.depends_on}
+            assert all(lets_on(state, p) for p in dependencies - set(step.stands_in_for))
+            called = [p for p in step.stands_in_for if state.steps[p].fallback == step.path]
+            assert bool(called) is bool(step.stands_in_for)
+
+
+@core_settings
+@given(games())
+def test_i_c7_attempt_monotone(game: Game) -> None:
+    attempts: Counter[str] = Counter()
+    for _, _, event in prefixes(game):
+        if isinstance(event, ev.StepStarted):
+            attempts[event.step_id] += 1
+            assert event.attempt == attempts[event.step_id]
+
+
+@core_settings
+@given(games(12))
+def test_i_c7_only_a_report_with_the_current_attempt_changes_state(game: Game) -> None:
+    for player, _ in moments(game):
+        for path, step in player.state.steps.items():
+            current = step.attempt if step.status is StepStatus.RUNNING else None
+            for attempt in {step.attempt - 1, step.attempt, step.attempt + 1} - {current}:
+                outcome = player.outcome(path)
+                report = cmd.StepReported(
+                    at=player.now, path=path, attempt=attempt, outcome=outcome
+                )
+                assert decide(player.plan, player.state, report) == cmd.Decision()
+
+
+@core_settings
+@given(games())
+def test_i_c8_completed_once(game: Game) -> None:
+    completed: set[str] = set()
+    for plan, state, event in prefixes(game):
+        for effect in wanted(plan, state):
+            assert getattr(effect, "path", None) not in completed
+        if isinstance(event, ev.StepStarted | ev.StepCompleted):
+            assert event.step_id not in completed
+        if isinstance(event, ev.StepCompleted):
+            completed.add(event.step_id)
+
+
+@core_settings
+@given(games())
+def test_i_c9_no_stuck(game: Game) -> None:
+    for player, _ in moments(game):
+        plan, state = player.plan, player.state
+        if state.status is WorkflowStatus.ACTIVE:
+            work = [e for e in wanted(plan, state) if not isinstance(e, fx.AwaitDeadline)]
+            assert work or state.asking or decide(plan, state, cmd.Tick(at=player.now)).events
+        if state.status is WorkflowStatus.SUSPENDED:
+            assert state.asking or unrest(plan, state)
+    assert state.status in ENDED
+
+
+@core_settings
+@given(games())
+def test_i_c10_rejected_is_silent(game: Game) -> None:
+    player = game.player()
+    before = encoded(player.state)
+    for turn in player.play():
+        if isinstance(turn.answer, cmd.Rejected):
+            assert turn.events == ()
+            assert encoded(player.state) == before
+        before = encoded(player.state)
+
+
+@core_settings
+@given(games())
+def test_i_c11_fixed_point(game: Game) -> None:
+    for player, turn in moments(game):
+        if not turn.events or len(turn.events) > EVENTS_MAX - LAYER_MAX:
+            continue
+        assert advance(player.plan, player.state, player.now) == ()
+
+
+@core_settings
+@given(games())
+def test_i_c12_idempotent_command(game: Game) -> None:
+    known: dict[tuple[str, str], Turn] = {}
+    for player, turn in moments(game):
+        key = getattr(turn.command, "key", None)
+        if key is not None and isinstance(turn.answer, cmd.Decision):
+            known.setdefault(key[:2], turn)
+        for first in known.values():
+            assert isinstance(first.answer, cmd.Decision)
+            again = decide(player.plan, player.state, first.command)
+            assert again == cmd.Decision((), first.answer.reply)
+
+
+@core_settings
+@given(games())
+def test_i_c13_bounded(game: Game) -> None:
+    for _, turn in moments(game):
+        assert len(turn.events) <= EVENTS_MAX
+
+
+@core_settings
+@given(games(30))
+def test_i_c14_history_confluent(game: Game) -> None:
+    for player, _ in moments(game):
+        work = [e for e in wanted(player.plan, player.state) if isinstance(e, fx.RunStep)]
+        for one, other in zip(work, work[1:], strict=False):
+            check_confluent(player, player.carry_out(one), player.carry_out(other))
+
+
+def check_confluent(player: Player, one: cmd.AnyCommand, other: cmd.AnyCommand) -> None:
+    """Both orders lead to the same state. The first of two errors is the workflow's: that is left out."""
+    states = [copy.deepcopy(player.state) for _ in range(2)]
+    for state, order in zip(states, ((one, other), (other, one)), strict=True):
+        for command in order:
+            take(player.plan, state, command)
+        if state.ending is not None:
+            return
+    assert states[0] == states[1]
+
+
+@core_settings
+@given(games())
+def test_incremental_bookkeeping_equals_the_recomputed(game: Game) -> None:
+    for plan, state, event in prefixes(game):
+        if event is None or isinstance(event, ev.WorkflowCreated):
+            continue
+        kept = {name: set(getattr(state, name)) for name in books.recomputed(plan, state)}
+        assert kept == books.recomputed(plan, state)
+
+
+@core_settings
+@given(games())
+def test_a_replayed_state_is_the_live_one_and_wants_the_same(game: Game) -> None:
+    player, replayed = game.player(), WorkflowState()
+    for turn in player.play():
+        for event in turn.events:
+            evolve(player.plan, replayed, ev.from_payload(ev.to_payload(event)))
+        assert wanted(player.plan, replayed) == wanted(player.plan, player.state)
+        assert encoded(replayed) == encoded(player.state)
+
+
+@core_settings
+@given(games())
+def test_nothing_dangles_at_an_end(game: Game) -> None:
+    player = game.player()
+    list(player.play())
+    state = player.state
+    assert state.status in ENDED
+    assert {step.status for step in state.steps.values()} <= SETTLED
+    assert {decision.status for decision in state.decisions.values()} <= {"resolved", "cancelled"}
+    lists = (state.unfinished, state.ready, state.blocked, state.running, state.retrying)
+    assert not any(lists)
+    assert not state.asking
+    assert state.completed_at is not None
+    assert state.active_since is None
+
+
+def finished(document: dict[str, Any], seed: int, crashes: frozenset[int]) -> WorkflowState:
+    """Play without trouble but for crashes before the turns named; what was cut is taken up again at once."""
+    for step in document["steps"]:
+        step["on_interrupt"] = "retry"
+    player = Player(plan_of(document), seed, replace(CALM, failure=0.1))
+    player.take(player.create())
+    turn = 0
+    while (command := player.next_command()) is not None:
+        if turn in crashes:
+            cut = list(player.state.running)
+            player.take(cmd.Recover(at=player.now, down_s=5.0))
+            for path in cut:
+                attempt = player.state.steps[path].attempt
+                player.take(cmd.RetryDue(at=player.now, path=path, attempt=attempt))
+            command = player.next_command() or command
+        player.take(command)
+        turn += 1
+    return player.state
+
+
+def ending(state: WorkflowState) -> Any:
+    """What a reader sees of an end, but for attempts and times."""
+    return (
+        state.status,
+        state.error,
+        state.output,
+        {path: outcome(step) for path, step in state.steps.items()},
+    )
+
+
+def outcome(step: StepState) -> Any:
+    return step.status, step.output, step.error, step.reason, step.ignored, step.fallback
+
+
+@core_settings
+@given(definitions(), st.integers(0, 2**16), st.frozensets(st.integers(0, 150), max_size=8))
+def test_i_r2_recovery_equivalence(
+    document: dict[str, Any], seed: int, crashes: frozenset[int]
+) -> None:
+    undisturbed = finished(copy.deepcopy(document), seed, frozenset())
+    assert undisturbed.status in ENDED
+    assert ending(finished(document, seed, crashes)) == ending(undisturbed)
+
+
+@core_settings
+@given(definitions())
+def test_drawn_definitions_are_valid(document: dict[str, Any]) -> None:
+    assert is_valid(document)
