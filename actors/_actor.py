@@ -200,7 +200,11 @@ class TrioActor(_Base):
     async def _end(self, reason: BaseException | None) -> BaseException | None:
         self._close(reason)
         await self._end_tasks()
-        reason = self._failure or reason
+        if isinstance(reason, ActorCancelled) or reason is None:
+            reason = self._failure or reason
+        elif self._failure is not None and self._failure is not reason:
+            name = self._actor_ref.name
+            _log.error("a task of failing actor %r failed too", name, exc_info=self._failure)
         if isinstance(reason, Exception) and not isinstance(reason, ActorCancelled):
             await self._call_on_failure(reason)
         self._life.end(reason)
@@ -230,12 +234,7 @@ class TrioActor(_Base):
             await self._tasks.aclose()
 
     def _task_failed(self, error: Exception) -> None:
-        if self._failure is None:
-            self._failure = error
-        else:
-            _log.error(
-                "actor %r was failing when a task failed too", self.actor_ref.name, exc_info=error
-            )
+        self._failure = error
         self._cancel()
 
     def _cancel(self) -> None:

@@ -31,7 +31,7 @@ class TrioFuture(pykka.Future[Any]):
     """A `pykka.Future` for trio. Its defaults live on the class: most futures only ever set two fields."""
 
     delivered = False
-    asker: trio.lowlevel.Task | None = None
+    settled_by: trio.lowlevel.Task | None = None
     _get_hook: Callable[[float | None], Any] | None = None
     _done = False
     _value: Any = None
@@ -116,7 +116,7 @@ class TrioFuture(pykka.Future[Any]):
         task = trio.lowlevel.current_task()
         if self._task is not None:
             raise RuntimeError("this future is already being awaited by another task")
-        if self.asker is task:
+        if self.settled_by is task:
             raise AskedSelf(
                 "an actor awaited the future of its own ask; use tell, or await it elsewhere"
             )

@@ -59,7 +59,10 @@ class ReturnableEnvelope(Envelope):
 
 @dataclass(frozen=True, slots=True)
 class MailboxStatistics:
-    """Counts since the actor began, and what is waiting now."""
+    """Counts since the actor began, and what is waiting now.
+
+    `refused` were turned away for lack of room; `unhandled` were accepted and left over at the end.
+    """
 
     size_max: int
     user_queued: int
@@ -67,6 +70,7 @@ class MailboxStatistics:
     senders_waiting: int
     accepted: int
     refused: int
+    unhandled: int
 
 
 class Mailbox:
@@ -82,6 +86,7 @@ class Mailbox:
         "_refused",
         "_system",
         "_token",
+        "_unhandled",
         "_user",
         "closed",
         "draining",
@@ -105,6 +110,7 @@ class Mailbox:
         self._token = trio.lowlevel.current_trio_token()
         self._accepted = 0
         self._refused = 0
+        self._unhandled = 0
 
     # -------------------------------------------------------------- senders
 
@@ -273,6 +279,7 @@ class Mailbox:
         self.closed = True
         self._turn_putters_away()
         left = [*(self._system or ()), *self._user]
+        self._unhandled = len(self._user)
         self._system = None
         self._user.clear()
         return left
@@ -291,4 +298,5 @@ class Mailbox:
             senders_waiting=len(self._putters or ()),
             accepted=self._accepted,
             refused=self._refused,
+            unhandled=self._unhandled,
         )

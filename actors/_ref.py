@@ -131,7 +131,7 @@ class TrioActorRef(pykka.ActorRef[Any]):
             return
         mailbox.put_nowait(envelope)
         if envelope.reply_to is not None:
-            envelope.reply_to.asker = mailbox.owner_task
+            envelope.reply_to.settled_by = mailbox.owner_task
 
     @overload
     def stop(self, *, block: Literal[True], timeout: float | None = None) -> bool: ...

@@ -7,7 +7,7 @@ Rules (those of Erlang/OTP's supervisor).
   older than `within_s` do not count.
 - The n-th restart in the window waits `initial_s * factor ** (n - 1)` seconds, at most `delay_s_max`.
 - one_for_one restarts the failed child, one_for_all all of them, rest_for_one the failed one and those
-  started after it.
+  started after it. Temporary children among them are stopped and not started again.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ import trio
 
 from ._actor import TrioActor
 from ._child import Child, ChildSpec
-from ._errors import ActorNameTaken, RestartIntensityExceeded
+from ._errors import ActorNameTaken, ActorStartError, RestartIntensityExceeded
 from ._ref import TrioActorRef
 from ._restart import (
     BackOff,
@@ -104,8 +104,12 @@ class SupervisorActor(TrioActor):
 
     async def on_start(self) -> None:
         self._restoring = True
-        for spec in list(self._memory.permanent.values()):
-            await self.launch(spec).wait_usable()
+        try:
+            for spec in list(self._memory.permanent.values()):
+                await self.launch(spec).wait_usable()
+        except ActorStartError:
+            await self._stop_children()
+            raise
         self._restoring = False
 
     async def on_receive(self, message: Any) -> None:
@@ -159,9 +163,16 @@ class SupervisorActor(TrioActor):
         child.leave()
 
     async def _run_child(self, child: Child, delay_s: float) -> None:
-        reason = await child.live(delay_s)
-        if not child.stopping:
-            self._child_ended(child, reason)
+        try:
+            reason = await child.live(delay_s)
+            if child.leaving:  # whoever stopped it may have been cancelled meanwhile
+                self.forget(child)
+            elif not child.stopping:
+                self._child_ended(child, reason)
+        except BaseException:
+            # Cancelled with this supervisor, or cancelling it: from now on nobody shall be started.
+            self._shutting_down = True
+            raise
 
     def _child_ended(self, child: Child, reason: BaseException | None) -> None:
         if self._ending():
@@ -251,7 +262,11 @@ class SupervisorActor(TrioActor):
         affected = affected_children(self._policy.strategy, children, failed)
         for child in reversed(affected):
             await child.stop()
-        self._group.update(affected)
+        for child in affected:
+            if child.spec.restart == "temporary":
+                self.forget(child)
+            else:
+                self._group.add(child)
 
     async def _announce_start(self, delay_s: float, generation: int) -> None:
         if delay_s > 0:
@@ -288,3 +303,4 @@ class SupervisorActor(TrioActor):
         await super()._end_tasks()
         for child in self.children.values():
             child.leave()
+        self.children.clear()

@@ -115,7 +115,10 @@ class Supervisor:
         return None if child is None else await child.wait_usable()
 
     async def stop_child(self, name: str) -> None:
-        """Stop a child for good and wait for its end, cancelling it after its `shutdown_s`."""
+        """Stop a child for good and wait for its end, cancelling it after its `shutdown_s`.
+
+        Cancelling the wait leaves the child stopping, with nobody to enforce its deadline.
+        """
         child = self._find(name)
         if child is None or self._actor is None:
             await trio.lowlevel.checkpoint()

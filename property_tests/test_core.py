@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -344,7 +345,7 @@ def test_i_c13_bounded(game: Game) -> None:
 def test_i_c14_history_confluent(game: Game) -> None:
     for player, _ in moments(game):
         work = [e for e in wanted(player.plan, player.state) if isinstance(e, fx.RunStep)]
-        for one, other in zip(work, work[1:], strict=False):
+        for one, other in pairwise(work):
             check_confluent(player, player.carry_out(one), player.carry_out(other))
 
 

@@ -2,65 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import Any
 
+import pykka
 import pytest
 import trio
+from pykka.messages import _ActorStop
 
 from actors import (
     ActorCancelled,
     ActorDeadError,
     ActorStartError,
+    Mailbox,
     TrioActor,
     TrioActorRef,
+    TrioFuture,
     open_actor_system,
 )
-
-
-class Noted(TrioActor):
-    """Writes down its hooks; a callable message is called with the actor and awaited."""
-
-    def __init__(self, notes: list[str]) -> None:
-        super().__init__()
-        self.notes = notes
-
-    async def on_start(self) -> None:
-        self.notes.append("start")
-
-    async def on_stop(self) -> None:
-        self.notes.append("stop")
-
-    async def on_failure(
-        self,
-        exception_type: type[BaseException] | None,
-        exception_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        assert exception_type is type(exception_value)
-        assert traceback is not None
-        self.notes.append(f"failure {exception_value}")
-
-    async def on_receive(self, message: Callable[[Noted], Awaitable[Any]] | str) -> Any:
-        if isinstance(message, str):
-            self.notes.append(message)
-            return None
-        return await message(self)
-
-
-async def fail(_: Noted) -> None:
-    raise ValueError("bad message")
-
-
-def task_until_cancelled(notes: list[str]) -> Callable[[], Awaitable[None]]:
-    async def task() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            notes.append("task over")
-
-    return task
+from tests.actors.workers import Noted, fail
 
 
 async def test_a_normal_life_is_start_messages_stop() -> None:
@@ -208,89 +167,6 @@ async def test_pykkas_start_says_what_to_do_instead() -> None:
         Noted.start()
 
 
-async def test_child_tasks_are_over_before_the_actor_counts_as_stopped() -> None:
-    notes: list[str] = []
-
-    async def start_task(actor: Noted) -> None:
-        actor.start_soon(task_until_cancelled(notes))
-        actor.start_soon(task_until_cancelled(notes), name="second")
-
-    async with open_actor_system() as system:
-        ref = await system.spawn(lambda: Noted(notes), name="n", restart="temporary")
-        await ref.aask(start_task)
-        await trio.testing.wait_all_tasks_blocked()
-        await ref.aask(start_task)
-        await trio.testing.wait_all_tasks_blocked()
-        ref.monitor(lambda ref, reason: notes.append(f"down {reason}"))
-        await ref.astop()
-    assert notes == ["start", *["task over"] * 4, "stop", "down None"]
-
-
-async def test_child_tasks_are_over_before_on_failure() -> None:
-    notes: list[str] = []
-
-    async def start_task(actor: Noted) -> None:
-        actor.start_soon(task_until_cancelled(notes))
-        await trio.testing.wait_all_tasks_blocked()
-
-    async with open_actor_system() as system:
-        ref = await system.spawn(lambda: Noted(notes), name="n", restart="temporary")
-        await ref.aask(start_task)
-        ref.tell(fail)
-        await ref.wait_stopped()
-    assert notes == ["start", "task over", "failure bad message"]
-
-
-async def test_a_task_started_by_the_last_message_never_begins() -> None:
-    notes: list[str] = []
-
-    async def start_and_stop(actor: Noted) -> None:
-        actor.start_soon(task_until_cancelled(notes))
-        actor.actor_ref.request_stop()
-
-    async with open_actor_system() as system:
-        ref = await system.spawn(lambda: Noted(notes), name="n", restart="temporary")
-        ref.tell(start_and_stop)
-        assert await ref.wait_stopped() is None
-    assert notes == ["start", "stop"]
-
-
-async def test_an_exception_in_a_child_task_fails_the_actor_even_inside_a_handler() -> None:
-    notes: list[str] = []
-
-    async def broken() -> None:
-        raise OSError("task broke")
-
-    async def start_broken(actor: Noted) -> None:
-        actor.start_soon(task_until_cancelled(notes))
-        actor.start_soon(broken)
-        await trio.sleep_forever()
-
-    async with open_actor_system() as system:
-        ref = await system.spawn(lambda: Noted(notes), name="n", restart="temporary")
-        with pytest.raises(ActorDeadError):
-            await ref.aask(start_broken)
-        reason = await ref.wait_stopped()
-        assert isinstance(reason, OSError)
-    assert notes == ["start", "task over", "failure task broke"]
-
-
-async def test_tasks_cannot_be_started_before_or_after_the_actor_runs() -> None:
-    errors: list[str] = []
-
-    class Late(Noted):
-        async def on_stop(self) -> None:
-            with pytest.raises(RuntimeError, match="not running"):
-                self.start_soon(trio.sleep, 1)
-            errors.append("late")
-
-    with pytest.raises(RuntimeError, match="start tasks in on_start"):
-        Late([]).start_soon(trio.sleep, 1)
-    async with open_actor_system() as system:
-        await system.spawn(lambda: Late([]), name="n")
-    assert errors == ["late"]
-
-
 async def test_a_monitor_hears_once_and_a_late_one_hears_at_once() -> None:
     heard: list[tuple[str, str]] = []
 
@@ -357,3 +233,32 @@ async def test_statistics_tell_a_living_actor_from_a_dead_one() -> None:
         dead = ref.statistics()
         assert (dead.is_alive, dead.ended, dead.exit_reason) == (False, True, None)
         assert "'n'" in repr(ref)
+
+
+async def test_messages_accepted_and_never_handled_are_counted() -> None:
+    async with open_actor_system() as system:
+        ref = await system.spawn(lambda: Noted([]), name="n", restart="temporary")
+        ref.tell(fail)
+        ref.tell("left over")
+        ref.tell("left over")
+        await ref.wait_stopped()
+        assert ref.statistics().mailbox.unhandled == 2
+
+
+async def test_pykkas_seams_are_there() -> None:
+    actor = Noted([])
+    assert not actor.actor_stopped.is_set()
+    assert isinstance(actor._create_future(), TrioFuture)
+    assert isinstance(actor._create_actor_inbox(), Mailbox)
+    assert isinstance(actor, pykka.Actor)
+    with pytest.raises(RuntimeError, match="needs a supervisor"):
+        actor._start_actor_loop()
+
+
+async def test_pykkas_stop_message_stops_and_answers() -> None:
+    notes: list[str] = []
+    async with open_actor_system() as system:
+        ref = await system.spawn(lambda: Noted(notes), name="n", restart="temporary")
+        assert await ref.aask(_ActorStop()) is None
+        assert await ref.wait_stopped() is None
+    assert notes == ["start", "stop"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -172,7 +171,7 @@ def test_a_wrong_token_is_refused_with_a_sentence(opcode: Any, daemon: Any, tmp_
 
 
 def long_flow(began: Path) -> str:
-    script = f"echo > {began}; exec sleep 50"
+    script = f"echo begun > {began}; exec sleep 50"
     step = {
         "id": "long",
         "action": "shell.exec",
@@ -181,14 +180,13 @@ def long_flow(began: Path) -> str:
     return json.dumps({"steps": [step], "output": "${{steps.long.output}}"})
 
 
-def test_a_running_workflow_is_cancelled(ask: Any, tmp_path: Path) -> None:
+def test_a_running_workflow_is_cancelled(ask: Any, appears: Any, tmp_path: Path) -> None:
     began = tmp_path / "began"
-    os.mkfifo(began)
     (tmp_path / "long.json").write_text(long_flow(began))
     assert ask("define", str(tmp_path / "long.json"), "--name", "cancelled")[0] == 0
     code, ran = ask("run", "cancelled", "--wait", "0")
     assert (code, ran["status"]) == (0, "active")
-    began.read_text()
+    appears(began, "begun")
     code, told = ask("signal", ran["workflow_id"], "cancel")
     assert (code, told["ok"]) == (0, True)
     code, status = ask("status", ran["workflow_id"])
@@ -196,15 +194,14 @@ def test_a_running_workflow_is_cancelled(ask: Any, tmp_path: Path) -> None:
 
 
 def test_a_step_in_doubt_asks_and_is_answered(
-    ask: Any, opcode: Any, start_daemon: Any, tmp_path: Path
+    ask: Any, opcode: Any, start_daemon: Any, appears: Any, tmp_path: Path
 ) -> None:
     home, began = tmp_path / "home", tmp_path / "began"
-    os.mkfifo(began)
     (tmp_path / "long.json").write_text(long_flow(began))
     with start_daemon(home) as first:
         assert ask("define", str(tmp_path / "long.json"), "--name", "long", home=home)[0] == 0
         workflow_id = ask("run", "long", "--wait", "0", home=home)[1]["workflow_id"]
-        began.read_text()
+        appears(began, "begun")
         assert first.signal(signal.SIGKILL) == -signal.SIGKILL
     assert ask("status", workflow_id, home=home)[0] == 3
     with start_daemon(home):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import stat
@@ -163,15 +162,14 @@ def test_a_second_signal_ends_the_drain_at_once(
     home, began, flow = tmp_path / "home", tmp_path / "began", tmp_path / "flow.json"
     home.mkdir(mode=0o700)
     (home / "settings.json").write_text('{"drain_s": 60}')
-    os.mkfifo(began)
-    script = ["-c", f"echo > {began}; exec sleep 50"]
+    script = ["-c", f"echo begun > {began}; exec sleep 50"]
     step = {"id": "a", "action": "shell.exec", "params": {"command": "/bin/sh", "args": script}}
     flow.write_text(json.dumps({"steps": [step | {"timeout": "55s"}]}))
     where = ("--data-dir", str(home))
     with start_daemon(home) as daemon:
         assert opcode("define", str(flow), "--name", "long", *where).returncode == 0
         assert opcode("run", "long", "--wait", "0", *where).returncode == 0
-        began.read_text()
+        appears(began, "begun")
         daemon.process.send_signal(signal.SIGTERM)
         appears(tmp_path / "home.log", "daemon_draining")
         assert daemon.signal(signal.SIGTERM) == 128 + signal.SIGTERM
@@ -179,13 +177,12 @@ def test_a_second_signal_ends_the_drain_at_once(
 
 
 def test_what_does_not_end_in_the_drain_is_counted_and_resumable(
-    start_daemon: Any, opcode: Any, tmp_path: Path
+    start_daemon: Any, opcode: Any, appears: Any, tmp_path: Path
 ) -> None:
     home, began, flow = tmp_path / "home", tmp_path / "began", tmp_path / "flow.json"
     home.mkdir(mode=0o700)
     (home / "settings.json").write_text('{"drain_s": 0.2}')
-    os.mkfifo(began)
-    script = f"[ $OPCODE_ATTEMPT = 2 ] || {{ echo > {began}; exec sleep 50; }}"
+    script = f"[ $OPCODE_ATTEMPT = 2 ] || {{ echo begun > {began}; exec sleep 50; }}"
     step = {
         "id": "a",
         "action": "shell.exec",
@@ -197,7 +194,7 @@ def test_what_does_not_end_in_the_drain_is_counted_and_resumable(
         assert opcode("define", str(flow), "--name", "long", *where).returncode == 0
         words = ("run", "long", "--idempotency-key", "one")
         assert opcode(*words, "--wait", "0", *where).returncode == 0
-        began.read_text()
+        appears(began, "begun")
         assert daemon.signal(signal.SIGTERM) == 0
     assert '"steps_in_doubt": 1' in (tmp_path / "home.log").read_text()
     with start_daemon(home):

@@ -214,6 +214,20 @@ async def test_a_runtime_that_closes_in_order_drains_and_begins_nothing_new(
     assert kinds(status, "s0") == ["step_started", "step_completed"]
 
 
+async def test_a_drain_waits_its_time_once_and_counts_what_still_runs(
+    tmp_path: Path, world: World, autojump_clock: MockClock
+) -> None:
+    settings = Settings(drain_s=7)
+    began = trio.current_time()
+    async with open_runtime(tmp_path, actions=world.actions(), settings=settings) as runtime:
+        await running(chain(1, "work.hang"), world, "s0")(runtime)
+        assert await runtime.drain() == 1
+        with pytest.raises(OpcodeError, match="stopping"):
+            await runtime.run("t")
+    assert trio.current_time() - began == pytest.approx(7, abs=1)
+    assert world.running == 0
+
+
 async def test_one_workflow_that_cannot_be_read_is_quarantined_and_the_others_go_on(
     tmp_path: Path, world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

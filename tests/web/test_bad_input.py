@@ -176,6 +176,17 @@ async def test_an_oversized_chunked_body_is_a_413_that_the_sender_can_read(door)
         nursery.cancel_scope.cancel()
 
 
+async def test_a_refused_sender_may_finish_sending_without_a_reset(door):
+    piece = b"x" * (64 << 10)
+    async with await door.connect() as stream:
+        await stream.send_all(door.head("POST", "/mcp", *MCP, f"Content-Length: {5 << 20}"))
+        assert_refused(await read_reply(stream), 413, "TOO_LARGE")
+        with trio.fail_after(5):
+            for _ in range(16):
+                await stream.send_all(piece)
+            assert await stream.receive_some() == b""
+
+
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_a_refused_request_with_a_large_body_does_not_hang(door, method, path):
     reply = await door.ask(method, path, JSON, body=b"x" * (8 << 20))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,11 @@ def no_daemon(message: str) -> CommandError:
         Exit.NO_DAEMON,
         next="Start it with `opcode serve`, or name another one with --data-dir or --url.",
     )
+
+
+def load_sdk() -> None:
+    """Import what `connect` needs, for whoever has time to spare before."""
+    import_module("mcp.client.sse")
 
 
 class Connection:

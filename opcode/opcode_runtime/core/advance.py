@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from opcode_runtime.core.failures import workflow_error
+from opcode_runtime.core.failures import was_cut, workflow_error
 from opcode_runtime.core.plan import Plan
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.state import (
@@ -27,7 +27,7 @@ def advance(plan: Plan, state: WorkflowState, at: float) -> tuple[ev.AnyEvent, .
     """The next events that need no command, or none when the state is at rest."""
     if state.status in ENDED or not state.workflow_id:
         return ()
-    if state.status is WorkflowStatus.PENDING:
+    if state.status is WorkflowStatus.PENDING and state.ending is None:
         return (ev.WorkflowStarted(at=at),)
     if state.status is WorkflowStatus.SUSPENDED and _can_move(state):
         return (ev.WorkflowResumed(at=at, reason="decision"),)
@@ -52,7 +52,7 @@ def _can_move(state: WorkflowState) -> bool:
 
 def _wind_up(state: WorkflowState, ending: Ending, at: float) -> tuple[ev.AnyEvent, ...]:
     """On the way to an end: wait for what runs unless told not to, skip the rest, then end."""
-    if state.running and not ending.at_once:
+    if not ending.at_once and _runs(state):
         return ()
     if state.unfinished:
         return tuple(
@@ -63,6 +63,10 @@ def _wind_up(state: WorkflowState, ending: Ending, at: float) -> tuple[ev.AnyEve
         return (ev.WorkflowCancelled(at=at, agent_id=ending.agent_id, reason=ending.reason),)
     assert ending.error is not None
     return (ev.WorkflowFailed(at=at, error=workflow_error(ending.error, ending.step_id)),)
+
+
+def _runs(state: WorkflowState) -> bool:
+    return bool(state.running) or any(was_cut(state.steps[path]) for path in state.retrying)
 
 
 def _withdrawn(step: StepState, ending: Ending, at: float) -> ev.AnyEvent:

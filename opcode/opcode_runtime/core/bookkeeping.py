@@ -33,22 +33,24 @@ def leave_lists(state: WorkflowState, path: str) -> None:
     state.asking.pop(path, None)
 
 
-def settle(plan: Plan, state: WorkflowState, path: str, *, goes_on: bool) -> None:
-    """A step has ended for good: tell those that wait for it, and speak for the steps it stood in for."""
-    state.unfinished.pop(path, None)
-    tell_dependents(plan, state, path, goes_on=goes_on)
-    for primary in plan.steps[path].stands_in_for:
-        if state.steps[primary].fallback == path:
-            settle(plan, state, primary, goes_on=goes_on)
+def settle(
+    plan: Plan, state: WorkflowState, path: str, *, goes_on: bool, reason: str = "dependency"
+) -> None:
+    """A step has ended for good: tell those that wait for it, and speak for the steps it stood in for.
 
-
-def tell_dependents(plan: Plan, state: WorkflowState, path: str, *, goes_on: bool) -> None:
-    """Pass an end on: one need less for each dependent, or the dependent is blocked."""
-    for dependent in plan.steps[path].dependents:
-        if goes_on:
-            fill_need(state, dependent)
-        else:
-            block(state, dependent, "dependency")
+    `reason` is what the dependents will be skipped with when they cannot go on.
+    """
+    ended = [path]
+    while ended:
+        each = ended.pop()
+        state.unfinished.pop(each, None)
+        for dependent in plan.steps[each].dependents:
+            if goes_on:
+                fill_need(state, dependent)
+            else:
+                block(state, dependent, reason)
+        spoken_for = plan.steps[each].stands_in_for
+        ended += [p for p in spoken_for if state.steps[p].fallback == each]
 
 
 def fill_need(state: WorkflowState, path: str) -> None:
@@ -72,18 +74,21 @@ def release_fallback(plan: Plan, state: WorkflowState, path: str) -> None:
     if target is None:
         return
     state.owed[target] -= 1
-    called = any(state.steps[p].fallback == target for p in plan.steps[target].stands_in_for)
-    if state.owed[target] == 0 and not called:
+    if state.owed[target] == 0 and not _was_called(plan, state, target):
         block(state, target, "unused_fallback")
 
 
 def call_fallback(plan: Plan, state: WorkflowState, path: str, target: str) -> None:
     """`path` failed into `target`, which now may start; a target that was called before is not started again."""
-    first = not any(state.steps[p].fallback == target for p in plan.steps[target].stands_in_for)
+    first = not _was_called(plan, state, target)
     state.steps[path].fallback = target
     state.owed[target] -= 1
     if first:
         fill_need(state, target)
+
+
+def _was_called(plan: Plan, state: WorkflowState, target: str) -> bool:
+    return any(state.steps[p].fallback == target for p in plan.steps[target].stands_in_for)
 
 
 def catch_up(plan: Plan, state: WorkflowState, path: str) -> None:
@@ -96,13 +101,11 @@ def catch_up(plan: Plan, state: WorkflowState, path: str) -> None:
 def let_on(plan: Plan, state: WorkflowState, path: str) -> bool | None:
     """Whether the end of `path` lets its dependents go on; None while that is open."""
     step = state.steps[path]
-    if step.status is StepStatus.COMPLETED:
-        return True
+    while step.status is StepStatus.FAILED and step.fallback is not None:
+        step = state.steps[step.fallback]
     if step.status is StepStatus.SKIPPED:
         return step.reason in GOES_ON
-    if step.status is StepStatus.FAILED:
-        return let_on(plan, state, step.fallback) if step.fallback else False
-    return None
+    return {StepStatus.COMPLETED: True, StepStatus.FAILED: False}.get(step.status)
 
 
 def recomputed(plan: Plan, state: WorkflowState) -> dict[str, set[str]]:

@@ -13,7 +13,7 @@ from typing import Any
 from opcode_runtime.core.advance import advance
 from opcode_runtime.core.decide_recovery import recover
 from opcode_runtime.core.decide_signal import signal
-from opcode_runtime.core.failures import after_failure, final_failure
+from opcode_runtime.core.failures import after_failure, final_failure, was_cut
 from opcode_runtime.core.plan import Plan
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import events as ev
@@ -112,9 +112,20 @@ def _retry_due(plan: Plan, state: WorkflowState, command: cmd.RetryDue) -> Answe
     step = state.steps.get(command.path)
     if step is None or step.status is not StepStatus.RETRYING or step.attempt != command.attempt:
         return NOTHING
-    if not _moving(state):
+    if not _moving(state) and not _finishing(state, step):
         return NOTHING
     return _just(ev.StepStarted(at=command.at, step_id=step.path, attempt=step.attempt + 1))
+
+
+def _finishing(state: WorkflowState, step: StepState) -> bool:
+    """On the way to a failure what runs may finish, also what a crash cut."""
+    ending = state.ending
+    return (
+        state.status is WorkflowStatus.ACTIVE
+        and ending is not None
+        and not ending.at_once
+        and was_cut(step)
+    )
 
 
 def _deadline_passed(plan: Plan, state: WorkflowState, command: cmd.DeadlinePassed) -> Answer:

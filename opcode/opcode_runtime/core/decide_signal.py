@@ -42,7 +42,7 @@ def _repeated(state: WorkflowState, key: tuple[str, str, str]) -> Answer:
 
 def _cancel(state: WorkflowState, command: cmd.SignalSent) -> Answer:
     if state.status in ENDED:
-        return _refuse(ErrorCode.CONFLICT, f"the workflow has ended already ({state.status})")
+        return _ended(state)
     if command.step_id is None:
         if state.ending is not None and state.ending.status == "cancelled":
             return _refuse(ErrorCode.CONFLICT, "the workflow is being cancelled already")
@@ -80,20 +80,32 @@ def _decision(plan: Plan, state: WorkflowState, command: cmd.SignalSent) -> Answ
 
 def _find(state: WorkflowState, step_id: str | None) -> DecisionState | cmd.Rejected:
     """The open decision that is meant."""
-    if state.status in ENDED:
-        return _refuse(ErrorCode.CONFLICT, f"the workflow has ended already ({state.status})")
     if step_id is None:
+        if state.status in ENDED:
+            return _ended(state)
         if len(state.asking) == 1:
             return state.decisions[next(iter(state.asking.values()))]
         open_ = ", ".join(state.asking) or "none"
         return _refuse(ErrorCode.VALIDATION_ERROR, f"step_id is needed; open decisions: {open_}")
     if step_id in state.asking:
         return state.decisions[state.asking[step_id]]
-    asked = [d for d in state.decisions.values() if d.step_id == step_id and d.choice]
+    asked = [d for d in state.decisions.values() if d.step_id == step_id]
     if asked:
-        by = asked[-1].resolved_by or "somebody"
-        return _refuse(ErrorCode.CONFLICT, f"already decided: {asked[-1].choice!r} by {by}")
+        return _refuse(ErrorCode.CONFLICT, _settled(asked[-1]))
+    if state.status in ENDED:
+        return _ended(state)
     return _refuse(ErrorCode.NOT_FOUND, f"step {step_id!r} has no open decision")
+
+
+def _settled(decision: DecisionState) -> str:
+    """What became of a decision that is no longer open."""
+    if decision.choice is None:
+        return f"the decision of step {decision.step_id!r} was cancelled"
+    return f"already decided: {decision.choice!r} by {decision.resolved_by or 'somebody'}"
+
+
+def _ended(state: WorkflowState) -> cmd.Rejected:
+    return _refuse(ErrorCode.CONFLICT, f"the workflow has ended already ({state.status})")
 
 
 def _check(decision: DecisionState, command: cmd.SignalSent) -> cmd.Rejected | None:

@@ -1,8 +1,8 @@
 """A step that was running when the daemon ended is in doubt: nobody knows how far it came.
 
 Its `on_interrupt` says what follows: `retry` (a new attempt at once), `fail`, or `ask` (a decision with the options
-retry, skip, fail and done). Doubt never counts against the retry policy; after `INTERRUPTIONS_MAX` interruptions in a
-row even `retry` asks, so that a step that kills the daemon does not do so for ever.
+retry, skip, fail and done). Doubt never counts against the retry policy; the `INTERRUPTIONS_MAX`-th interruption in a
+row asks even under `retry`, so that a step that kills the daemon does not do so for ever.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def settle_doubt(
 ) -> tuple[ev.AnyEvent, ...]:
     """The events for one step in doubt. `answer` was given in advance and stands in for asking."""
     policy = plan.steps[step.path].on_interrupt
-    if policy == "retry" and step.interruptions >= INTERRUPTIONS_MAX:
+    if policy == "retry" and step.interruptions + 1 >= INTERRUPTIONS_MAX:
         policy = "ask"
     if policy == "retry":
         return (_retry(step, at),)

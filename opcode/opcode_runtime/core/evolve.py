@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from opcode_runtime.core import bookkeeping as books
 from opcode_runtime.core.failures import workflow_timeout
-from opcode_runtime.core.fsm import step_after, workflow_after
+from opcode_runtime.core.fsm import IllegalTransition, step_after, workflow_after
 from opcode_runtime.core.plan import Plan
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.state import (
@@ -22,6 +24,9 @@ from opcode_runtime.model.state import (
     WorkflowState,
     WorkflowStatus,
 )
+
+_WITHDRAWN = frozenset({"cancelled", "workflow_ended"})
+"""Reasons for a skip that come from the workflow's end, as do the skips that follow from it."""
 
 
 def evolve(plan: Plan, state: WorkflowState, event: ev.AnyEvent) -> None:
@@ -48,6 +53,8 @@ def _close_account(state: WorkflowState, at: float) -> None:
 
 
 def _created(plan: Plan, state: WorkflowState, event: ev.WorkflowCreated) -> None:
+    if state.workflow_id:
+        raise IllegalTransition(f"workflow {state.workflow_id} was created already")
     state.workflow_id, state.name = event.workflow_id, event.name
     state.template_name, state.template_version = event.template_name, event.template_version
     state.definition_digest = event.definition_digest
@@ -113,7 +120,8 @@ def _step(state: WorkflowState, event: Any) -> StepState:
 def _step_started(plan: Plan, state: WorkflowState, event: ev.StepStarted) -> None:
     step = _step(state, event)
     step.attempt, step.attempt_at = event.attempt, event.at
-    step.started_at = step.started_at or event.at
+    if step.started_at is None:
+        step.started_at = event.at
     if event.params is not None:
         step.params = event.params
     state.running[step.path] = None
@@ -137,9 +145,11 @@ def _step_failed(plan: Plan, state: WorkflowState, event: ev.StepFailed) -> None
         return
     books.release_fallback(plan, state, step.path)
     books.settle(plan, state, step.path, goes_on=False)
+    at_once = plan.handler(step.path) == "fail_workflow"
     if state.ending is None:
-        at_once = plan.handler(step.path) == "fail_workflow"
         state.ending = Ending("failed", at_once, event.error, step_id=step.path)
+    elif at_once:
+        state.ending = msgspec.structs.replace(state.ending, at_once=True)
 
 
 def _step_retrying(plan: Plan, state: WorkflowState, event: ev.StepRetrying) -> None:
@@ -166,7 +176,9 @@ def _step_skipped(plan: Plan, state: WorkflowState, event: ev.StepSkipped) -> No
     step = _step(state, event)
     step.reason, step.completed_at = event.reason, event.at
     books.release_fallback(plan, state, step.path)
-    books.settle(plan, state, step.path, goes_on=event.reason in books.GOES_ON)
+    goes_on = event.reason in books.GOES_ON
+    reason = "workflow_ended" if event.reason in _WITHDRAWN else "dependency"
+    books.settle(plan, state, step.path, goes_on=goes_on, reason=reason)
 
 
 def _step_ignored(plan: Plan, state: WorkflowState, event: ev.StepIgnored) -> None:

@@ -6,6 +6,7 @@ by `jitter`: the delay is shortened by at most that fraction.
 
 from __future__ import annotations
 
+from opcode_runtime.core.bookkeeping import let_on
 from opcode_runtime.core.plan import Plan, RetryPlan
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.durations import format_duration
@@ -40,6 +41,9 @@ def after_failure(
 ) -> tuple[ev.AnyEvent, ...]:
     """The events that follow when the running attempt of `step` has failed with `error`."""
     policy = plan.steps[step.path].retry
+    if error.code is ErrorCode.INTERRUPTED:
+        # The code is ours, for doubt, which counts against no policy; an action that says it has failed.
+        error = ErrorInfo(ErrorCode.EXECUTION_ERROR, error.message, step_id=step.path, cause=error)
     if error.retryable and step.failures < policy.max and state.ending is None:
         spread = jitter_fraction(state.workflow_id, step.path, step.attempt)
         delay_s = retry_delay_s(policy, step.failures, spread)
@@ -48,7 +52,7 @@ def after_failure(
                 at=at, step_id=step.path, attempt=step.attempt, delay_s=delay_s, error=error
             ),
         )
-    if step.failures and error.retryable:
+    if error.retryable and 0 < policy.max <= step.failures:
         error = _exhausted(step, error)
     return final_failure(plan, state, step, error, at)
 
@@ -73,7 +77,11 @@ def final_failure(
     if strategy == "ignore":
         ignored = ev.StepIgnored(at=at, step_id=step.path, attempt=step.attempt, error=error)
         return invoked, ignored, ev.StepCompleted(at=at, step_id=step.path, attempt=step.attempt)
-    if strategy == "fallback_step" and fallback is not None and _can_stand_in(state, fallback):
+    if (
+        strategy == "fallback_step"
+        and fallback is not None
+        and _can_stand_in(plan, state, fallback)
+    ):
         called = ev.StepFallback(at=at, step_id=step.path, fallback_step=fallback)
         handled = ev.StepFailed(
             at=at, step_id=step.path, attempt=step.attempt, error=error, handled=True
@@ -82,13 +90,9 @@ def final_failure(
     return invoked, failed
 
 
-def _can_stand_in(state: WorkflowState, fallback: str) -> bool:
-    """A target that is blocked, failed or was skipped cannot help; one that has completed already can."""
-    step = state.steps[fallback]
-    return fallback not in state.blocked and step.status not in {
-        StepStatus.FAILED,
-        StepStatus.SKIPPED,
-    }
+def _can_stand_in(plan: Plan, state: WorkflowState, fallback: str) -> bool:
+    """A target that is blocked or has ended badly cannot help; one that has let others on before can."""
+    return fallback not in state.blocked and let_on(plan, state, fallback) is not False
 
 
 def workflow_error(error: ErrorInfo, step_id: str | None) -> ErrorInfo:
@@ -107,6 +111,15 @@ def workflow_timeout(timeout_s: float) -> ErrorInfo:
     """The error of a workflow that was active for longer than its `timeout`."""
     return ErrorInfo(
         ErrorCode.TIMEOUT_ERROR, f"the workflow was active for {format_duration(timeout_s)}"
+    )
+
+
+def was_cut(step: StepState) -> bool:
+    """Whether `step` waits to take up an attempt that a crash cut. That is no new start: it belongs to what runs."""
+    return (
+        step.status is StepStatus.RETRYING
+        and step.error is not None
+        and step.error.code is ErrorCode.INTERRUPTED
     )
 
 

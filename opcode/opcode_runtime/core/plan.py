@@ -110,7 +110,7 @@ def build_plan(
     sinks = tuple(
         paths[step.id]
         for step in definition.steps
-        if not dependents[step.id] and not stands_in[step.id]
+        if not steps[paths[step.id]].dependents and not stands_in[step.id]
     )
     timeout_s = parse_duration_s(definition.timeout) if definition.timeout else None
     return Plan(template, definition, steps, sinks, timeout_s, paths)

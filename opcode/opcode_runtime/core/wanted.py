@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from opcode_runtime.core.failures import was_cut
 from opcode_runtime.core.plan import Plan
 from opcode_runtime.model import effects as fx
 from opcode_runtime.model.state import WorkflowState, WorkflowStatus
@@ -22,15 +23,17 @@ def wanted(plan: Plan, state: WorkflowState) -> tuple[fx.Effect, ...]:
 
 def _effects(plan: Plan, state: WorkflowState) -> Iterator[fx.Effect]:
     ending = state.ending
-    if ending is None or not ending.at_once:
-        for path in state.running:
-            yield fx.RunStep(path, state.steps[path].attempt)
-    if ending is not None:
+    if ending is not None and ending.at_once:
         return
+    for path in state.running:
+        yield fx.RunStep(path, state.steps[path].attempt)
     for path in state.retrying:
         step = state.steps[path]
-        due = (step.retry_at or 0.0) + step.retry_delay_s
-        yield fx.AwaitRetry(path, step.attempt, due, step.retry_delay_s)
+        if ending is None or was_cut(step):
+            due = (step.retry_at or 0.0) + step.retry_delay_s
+            yield fx.AwaitRetry(path, step.attempt, due, step.retry_delay_s)
+    if ending is not None:
+        return
     for path in state.ready:
         yield fx.Prepare(path)
     if not state.unfinished:

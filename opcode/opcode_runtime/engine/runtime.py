@@ -154,12 +154,14 @@ class Runtime:
         """Take no new workflows, begin no further step, and give running ones `settings.drain_s` to end.
 
         Returns:
-            How many steps still ran: they are ended with the runtime, and are in doubt at the next start.
+            How many steps still ran: they are ended with the runtime, and are in doubt at the next start. A second
+            drain waits no longer.
         """
         self.router.stop_accepting()
-        self._slots.close()
-        with trio.move_on_after(self.settings.drain_s):
-            await self._slots.wait_idle()
+        if not self._slots.closed:
+            self._slots.close()
+            with trio.move_on_after(self.settings.drain_s):
+                await self._slots.wait_idle()
         return self._slots.in_use
 
     def statistics(self) -> dict[str, Any]:

@@ -10,31 +10,31 @@ class StepSlots:
 
     def __init__(self, total: int) -> None:
         self._limiter = trio.CapacityLimiter(total)
-        self._closed = False
+        self.closed = False
         self._idle = trio.Event()
 
     async def acquire_on_behalf_of(self, borrower: object) -> None:
         """Wait for a slot. When the slots are closed this waits for ever: the step begins after the next start."""
         await self._limiter.acquire_on_behalf_of(borrower)
-        if self._closed:
+        if self.closed:
             self.release_on_behalf_of(borrower)
             await trio.sleep_forever()
 
     def acquire_on_behalf_of_nowait(self, borrower: object) -> None:
         """Take a slot if one is free. Raises trio.WouldBlock."""
-        if self._closed:
+        if self.closed:
             raise trio.WouldBlock
         self._limiter.acquire_on_behalf_of_nowait(borrower)
 
     def release_on_behalf_of(self, borrower: object) -> None:
         """Give a slot back."""
         self._limiter.release_on_behalf_of(borrower)
-        if self._closed and not self._limiter.borrowed_tokens:
+        if self.closed and not self._limiter.borrowed_tokens:
             self._idle.set()
 
     def close(self) -> None:
         """Give out no more slots."""
-        self._closed = True
+        self.closed = True
         if not self._limiter.borrowed_tokens:
             self._idle.set()
 

@@ -1,9 +1,9 @@
 """What goes back to the caller: one JSON object, and the same JSON as text.
 
 Rule 1: a frame never exceeds `FRAME_BYTES_MAX`, because common clients drop a session at an SSE event over 1 MiB.
-Rule 2: too large a reply loses, in this order: the repetition as text, old events, outputs and inputs of steps, and then
-inputs, context and output, largest first. Status, error, open decisions and `next` are never cut; what is missing is said in
-`truncated`. What is still too large is refused, naming what to ask instead.
+Rule 2: too large a reply loses, in this order: the repetition as text, old events, outputs and inputs of steps, and
+then inputs, context and output, largest first. Status, error, open decisions and `next` are never cut; what is missing
+is said in `truncated`. What is still too large is refused, naming what to ask instead.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def refusal(error: OpcodeError) -> Reply:
     if error.pointer is not None:
         body["pointer"] = error.pointer
     if error.problems:
-        body["problems"] = msgspec.to_builtins(error.problems)
+        body["problems"] = [msgspec.to_builtins(problem) for problem in error.problems]
     if error.details is not None:
         body["details"] = error.details
     body["retryable"] = error.info().retryable

@@ -18,14 +18,16 @@ _UNIT_S = {
     "m": 60.0,
     "h": 3600.0,
 }
-_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_LIMIT_S = 2**63 / 1e9
+"""Go counts nanoseconds in 63 bits, which is about 292 years."""
+_PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 
 
 def parse_duration_s(text: str) -> float:
     """Read a duration into seconds.
 
     Raises:
-        ValueError: `text` is not a duration, is negative, or has no unit.
+        ValueError: `text` is not a duration, is negative, has no unit, or is longer than Go can hold.
 
     >>> parse_duration_s("1h30m")
     5400.0
@@ -46,6 +48,8 @@ def parse_duration_s(text: str) -> float:
         at = part.end()
     if not body or at != len(body):
         raise ValueError(f"not a duration: {text!r} (write it like 500ms, 30s, 1h30m)")
+    if total >= _LIMIT_S:
+        raise ValueError(f"too long: {text!r} (the longest is {format_duration(_LIMIT_S // 1)})")
     return total
 
 

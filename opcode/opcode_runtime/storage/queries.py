@@ -12,7 +12,7 @@ from opcode_runtime.model.record import DecisionRow, KeyRow, WorkflowRow
 from opcode_runtime.storage import keys
 from opcode_runtime.storage.codec import decode_row
 from opcode_runtime.storage.errors import JournalCorrupt
-from opcode_runtime.storage.projections import OPEN, listings
+from opcode_runtime.storage.projections import OPEN, listings, template_of
 from opcode_runtime.storage.reader import StreamReader, read_stream
 from opcode_runtime.storage.tables import Tables, Txn, ascending, behind, descending
 
@@ -187,13 +187,31 @@ def _listed(
 
 
 def _template(txn: Txn, tables: Tables, name: str, version: str | None) -> Template | None:
-    if version is not None:
-        key = keys.template(name, version)
-        value = txn.get(key, db=tables.templates)
-        return None if value is None else decode_row(key, value, Template)
-    for key, value in ascending(txn, tables.templates, keys.text(name)):
-        return decode_row(key, value, Template)
-    return None
+    found: Template | None = None
+    prefix = keys.text(name) if version is None else keys.template(name, version)
+    for key, value in ascending(txn, tables.templates, prefix):
+        found = decode_row(key, value, Template)
+        break
+    _check_template(txn, tables, name, version, found)
+    return found
+
+
+def _check_template(
+    txn: Txn, tables: Tables, name: str, version: str | None, found: Template | None
+) -> None:
+    """The stream of a template knows no version that should have been found instead."""
+    stream = f"template/{name}"
+    seq = tables.head(txn, keys.text(stream)).seq
+    if not seq or (version is not None and found is not None):
+        return
+    for record in read_stream(txn, tables, stream, seq - 1 if version is None else 0, None):
+        defined = template_of(record.event)
+        if defined is None:
+            continue
+        known = -1 if found is None else keys.version_number(found.version)
+        is_newer = version is None and keys.version_number(defined.version) > known
+        if is_newer or defined.version == version:
+            raise JournalCorrupt(f"the row of {defined.version} is missing", stream=stream)
 
 
 def _template_start(txn: Txn, tables: Tables, after: str) -> bytes:

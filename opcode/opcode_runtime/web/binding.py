@@ -63,16 +63,21 @@ def bind_addresses(addresses: list[Address]) -> list[socket.socket]:
     bound: list[socket.socket] = []
     with ExitStack() as undo:
         for host, port in addresses:
-            try:
-                sock = _listen(host, port)
-            except (OSError, UnicodeError) as error:
-                if bound and _errno(error) in _MISSING_HERE:
-                    continue
-                _refuse(host, port, error)
-            undo.callback(sock.close)
-            bound.append(sock)
+            sock = _listen_or_refuse(host, port, is_optional=bool(bound))
+            if sock is not None:
+                undo.callback(sock.close)
+                bound.append(sock)
         undo.pop_all()
     return bound
+
+
+def _listen_or_refuse(host: str, port: int, *, is_optional: bool) -> socket.socket | None:
+    try:
+        return _listen(host, port)
+    except (OSError, UnicodeError) as error:
+        if is_optional and _errno(error) in _MISSING_HERE:
+            return None
+        _refuse(host, port, error)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from opcode_runtime.cli.client import Target
+from opcode_runtime.cli.client import Target, load_sdk
 from opcode_runtime.cli.data_dir import token_of
 from opcode_runtime.cli.demo.stage import DemoFailedError, Stage
 
@@ -64,6 +64,7 @@ async def running_daemon(stage: Stage, number: int) -> AsyncIterator[Daemon]:
     with log.open("wb") as stderr:
         process = await _spawn(stage, stderr.fileno())
     try:
+        load_sdk()  # meanwhile: it takes about as long as the daemon
         url = await _ready(process, log)
         yield Daemon(process, Target(url, token_of(stage.home)), log)
     finally:

@@ -8,8 +8,14 @@ from typing import Any
 
 import msgspec
 
-from opcode_runtime.core.validation.findings import Findings, closest, pointer
-from opcode_runtime.core.validation.graph import Steps, check_cycles, check_ids, check_references
+from opcode_runtime.core.validation.findings import Findings, pointer
+from opcode_runtime.core.validation.graph import (
+    Steps,
+    check_cycles,
+    check_ids,
+    check_references,
+    written_ids,
+)
 from opcode_runtime.core.validation.shape import check_object
 from opcode_runtime.model.action import ActionSpec
 from opcode_runtime.model.definition import Definition
@@ -59,29 +65,32 @@ def _check(
 ) -> None:
     check_object(found, "", document, "workflow")
     raw = document.get("steps")
-    steps = _steps(found, raw if isinstance(raw, list) else None, checks.steps_max)
+    if not isinstance(raw, list) or not _fits(found, raw, checks.steps_max):
+        return
+    steps = _steps(found, raw)
     for index, step in steps:
         check_object(found, pointer("steps", index), step, "step")
-    places = check_ids(found, steps)
-    check_references(found, steps, places)
+    places, ids = check_ids(found, steps), written_ids(steps)
+    check_references(found, steps, ids)
     check_cycles(found, steps, places)
     inputs = _declared_inputs(document, schema)
     for index, step in steps:
         _check_action(found, index, step, checks)
-        _check_expressions(found, index, step, checks, places, inputs)
+        _check_expressions(found, index, step, checks, ids, inputs)
     for key in ("output", "context", "inputs"):
-        problems = checks.expressions(document.get(key), "template", places, inputs)
+        problems = checks.expressions(document.get(key), "template", ids, inputs)
         found.errors.extend(_below(pointer(key), problems))
 
 
-def _steps(found: Findings, raw: list[Any] | None, steps_max: int) -> Steps:
-    if raw is None:
-        return []
+def _fits(found: Findings, raw: list[Any], steps_max: int) -> bool:
     if not raw:
         found.error("/steps", "a definition has at least one step")
     if len(raw) > steps_max:
         found.error("/steps", f"{len(raw)} steps; limits.steps_max is {steps_max}")
-        return []
+    return len(raw) <= steps_max
+
+
+def _steps(found: Findings, raw: list[Any]) -> Steps:
     for index, step in enumerate(raw):
         if not isinstance(step, dict):
             found.error(pointer("steps", index), "a step must be an object")
@@ -109,7 +118,7 @@ def _check_action(found: Findings, index: int, step: dict[str, Any], checks: Che
         return
     spec = checks.actions.get(name)
     if spec is None:
-        meant = closest(name, checks.actions)
+        meant = found.meant(name, checks.actions)
         patch = [{"op": "replace", "path": where, "value": meant}] if meant else None
         found.error(
             where,
@@ -131,12 +140,12 @@ def _check_expressions(
     index: int,
     step: dict[str, Any],
     checks: Checks,
-    places: Collection[str],
+    ids: Collection[str],
     inputs: Collection[str] | None,
 ) -> None:
     for key, kind in (("params", "template"), ("condition", "guard")):
         if key in step:
-            problems = checks.expressions(step[key], kind, places, inputs)
+            problems = checks.expressions(step[key], kind, ids, inputs)
             found.errors.extend(_below(pointer("steps", index, key), problems))
 
 

@@ -25,12 +25,22 @@ def closest(name: str, known: Collection[str]) -> str | None:
     return matches[0] if matches else None
 
 
+_COMPARISONS_MAX = 20_000
+"""Comparing names is slow: after so many of them (about half a second) problems come without a suggestion."""
+
+
 @dataclass(slots=True)
 class Findings:
     """What was found so far. Errors block, warnings never do."""
 
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    comparisons: int = 0
+
+    def meant(self, name: str, known: Collection[str]) -> str | None:
+        """The known name that `name` was probably meant to be, as long as looking for it is cheap."""
+        self.comparisons += len(known)
+        return closest(name, known) if self.comparisons <= _COMPARISONS_MAX else None
 
     def error(
         self,
@@ -44,11 +54,15 @@ class Findings:
         """Note something that blocks."""
         self.errors.append(Problem(where, code, message, did_you_mean, patch))
 
-    def unknown_key(self, where: str, key: str, known: Collection[str]) -> None:
-        """Note a key that does not belong there, with its repair: renamed or removed."""
+    def unknown_key(
+        self, where: str, key: str, known: Collection[str], present: Collection[str] = ()
+    ) -> None:
+        """Note a key that does not belong there, with its repair: renamed, or removed where that name is present."""
         at = where + pointer(key)
-        meant = closest(key, known)
-        mend = {"op": "move", "from": at, "path": where + pointer(meant)} if meant else None
+        meant = self.meant(key, known)
+        mend = None
+        if meant is not None and meant not in present:
+            mend = {"op": "move", "from": at, "path": where + pointer(meant)}
         self.error(
             at,
             f"unknown key {key!r}; known here: {', '.join(sorted(known))}",
@@ -58,7 +72,7 @@ class Findings:
 
     def wrong_value(self, where: str, value: Any, allowed: Collection[str]) -> None:
         """Note a value outside an enumeration, with its repair when it is a near miss."""
-        meant = closest(value, allowed) if isinstance(value, str) else None
+        meant = self.meant(value, allowed) if isinstance(value, str) else None
         patch = [{"op": "replace", "path": where, "value": meant}] if meant else None
         self.error(
             where,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
-from opcode_runtime.core.validation.findings import Findings, closest, pointer
+from opcode_runtime.core.validation.findings import Findings, pointer
 from opcode_runtime.model.errors import ErrorCode
 
 _FORBIDDEN = re.compile(r"[./\[\]'\"`\x00-\x1f\x7f]")
@@ -37,17 +37,22 @@ def check_ids(found: Findings, steps: Steps) -> dict[str, int]:
     return places
 
 
-def check_references(found: Findings, steps: Steps, places: dict[str, int]) -> None:
+def written_ids(steps: Steps) -> set[str]:
+    """Every id that is written, also a bad one: what names it is not wrong for that."""
+    return {step["id"] for _, step in steps if isinstance(step.get("id"), str)}
+
+
+def check_references(found: Findings, steps: Steps, ids: Collection[str]) -> None:
     """Every `depends_on` and `fallback_step` names another step."""
     for index, step in steps:
         names = step.get("depends_on")
         for place, name in enumerate(names if isinstance(names, list) else []):
-            _check_name(found, pointer("steps", index, "depends_on", place), name, places)
-        _check_fallback(found, index, step, places)
+            _check_name(found, pointer("steps", index, "depends_on", place), name, ids)
+        _check_fallback(found, index, step, ids)
 
 
 def _check_fallback(
-    found: Findings, index: int, step: dict[str, Any], places: dict[str, int]
+    found: Findings, index: int, step: dict[str, Any], ids: Collection[str]
 ) -> None:
     handler = step.get("on_error")
     if not isinstance(handler, dict):
@@ -57,13 +62,13 @@ def _check_fallback(
     if handler.get("strategy") == "fallback_step" and not target:
         found.error(where, "strategy 'fallback_step' needs the id of a step in 'fallback_step'")
     elif target is not None:
-        _check_name(found, where + pointer("fallback_step"), target, places)
+        _check_name(found, where + pointer("fallback_step"), target, ids)
 
 
-def _check_name(found: Findings, where: str, name: Any, places: dict[str, int]) -> None:
-    if not isinstance(name, str) or name in places:
+def _check_name(found: Findings, where: str, name: Any, ids: Collection[str]) -> None:
+    if not isinstance(name, str) or name in ids:
         return
-    meant = closest(name, places)
+    meant = found.meant(name, ids)
     patch = [{"op": "replace", "path": where, "value": meant}] if meant else None
     found.error(where, f"there is no step {name!r}", did_you_mean=meant, patch=patch)
 

@@ -86,7 +86,7 @@ def check_object(found: Findings, where: str, value: dict[str, Any], table: str)
         if key in LATER.get(table, ()):
             found.error(at, f"{key!r} is part of the language, but not available in this release")
         elif key not in keys:
-            found.unknown_key(where, key, keys)
+            found.unknown_key(where, key, keys, value)
         else:
             check_value(found, at, key, item, keys[key])
     for key, rule in keys.items():
