@@ -428,7 +428,9 @@ def ending(state: WorkflowState) -> Any:
 
 
 def outcome(step: StepState) -> Any:
-    return step.status, step.output, step.error, step.reason, step.ignored, step.fallback
+    """A skipped step may keep the error of an earlier attempt, which may be that of the crash."""
+    error = None if step.status is StepStatus.SKIPPED else step.error
+    return step.status, step.output, error, step.reason, step.ignored, step.fallback
 
 
 @core_settings

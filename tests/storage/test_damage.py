@@ -165,6 +165,15 @@ def test_a_record_that_is_gone_is_named(journal: Journal, seq: int) -> None:
         journal.read("w")
 
 
+def test_a_head_that_does_not_fit_the_last_record_is_noticed(journal: Journal) -> None:
+    journal.append([Append("w", 0, (created("w"), completed("a")))])
+    key, tables = keys.text("w"), journal._tables
+    with journal._env.begin(write=True) as txn:
+        tables.put_head(txn, key, tables.head(txn, key)._replace(digest=bytes(16)))
+    with pytest.raises(JournalCorrupt, match="head does not fit"):
+        journal.read("w")
+
+
 def test_two_records_that_changed_places_are_noticed(journal: Journal) -> None:
     journal.append([Append("w", 0, (completed("a"), completed("b"), completed("c")))])
     table = journal._tables.records
