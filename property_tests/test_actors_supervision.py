@@ -26,7 +26,6 @@ from actors import (
     Supervisor,
     SupervisorPolicy,
     TrioActor,
-    affected_children,
     decide_restart,
     open_actor_system,
 )
@@ -166,11 +165,20 @@ def test_ia5_no_orphans_is6_bounded_shutdown(
 
 
 @MANY
-@given(SEEDS, STRATEGIES, st.integers(1, 6), st.data())
+@given(SEEDS, STRATEGIES, st.lists(RESTARTS, min_size=1, max_size=6), st.data())
 def test_is1_strategies_is5_sibling_isolation(
-    seed: int, strategy: RestartStrategy, size: int, data: st.DataObject
+    seed: int, strategy: RestartStrategy, restarts: list[RestartType], data: st.DataObject
 ) -> None:
+    size = len(restarts)
     failed = data.draw(st.integers(0, size - 1))
+    affected = {
+        "one_for_one": [failed],
+        "one_for_all": list(range(size)),
+        "rest_for_one": list(range(failed, size)),
+    }[strategy]
+    if restarts[failed] == "temporary":
+        affected = []  # its end is nobody's concern
+    gone = {number for number in {*affected, failed} if restarts[number] == "temporary"}
 
     async def main(chance: random.Random) -> None:
         notes: list[str] = []
@@ -188,26 +196,31 @@ def test_is1_strategies_is5_sibling_isolation(
 
         async with open_actor_system(policy=SupervisorPolicy(strategy)) as system:
             refs = [
-                await system.spawn(lambda number=number: Noted(number), name=str(number))
-                for number in range(size)
+                await system.spawn(
+                    lambda number=number: Noted(number), name=str(number), restart=restart
+                )
+                for number, restart in enumerate(restarts)
             ]
             notes.clear()
             refs[failed].tell("die")
             await trio.sleep(60)
-            affected = affected_children(strategy, range(size), failed)
             down = [f"-{number}" for number in reversed(affected) if number != failed]
-            assert notes == [*down, *(f"+{number}" for number in affected)], "I-S1"
+            up = [f"+{number}" for number in affected if number not in gone]
+            assert notes == [*down, *up], "I-S1"
+            untouched = set(range(size)) - set(affected) - gone
             for number, ref in enumerate(refs):
-                assert (system.child(str(number)) is ref) is (number not in affected), "I-S5"
-                assert ref.is_alive() is (number not in affected)
+                assert (system.child(str(number)) is ref) is (number in untouched), "I-S5"
+                assert ref.is_alive() is (number in untouched)
+            left = [number for number in range(size) if number not in gone]
+            assert system.child_names() == [str(number) for number in left]
             notes.clear()
-        assert notes == [f"-{number}" for number in reversed(range(size))], "I-S1"
+        assert notes == [f"-{number}" for number in reversed(left)], "I-S1"
 
     simulate(seed, main)
 
 
 @MANY
-@given(SEEDS, STRATEGIES, RESTARTS, st.sampled_from(["leave", "die", "hang"]))
+@given(SEEDS, STRATEGIES, RESTARTS, st.sampled_from(["leave", "die", "hang", "kill"]))
 def test_is2_restart_type_is4_cancel_is_not_failure(
     seed: int, strategy: RestartStrategy, restart: RestartType, ending: str
 ) -> None:
@@ -215,12 +228,15 @@ def test_is2_restart_type_is4_cancel_is_not_failure(
         async with open_actor_system(policy=SupervisorPolicy(strategy)) as system:
             ref = await system.spawn(lambda: Plain(chance), name="a", restart=restart, shutdown_s=1)
             ref.tell(ending)
+            if ending == "kill":
+                ref._kill()
             if ending == "hang":
                 await trio.sleep(2)
                 await system.stop_child("a")
             await trio.sleep(10)
             expected = {
                 "hang": False,
+                "kill": False,
                 "die": restart != "temporary",
                 "leave": restart == "permanent",
             }[ending]

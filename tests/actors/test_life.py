@@ -262,3 +262,14 @@ async def test_pykkas_stop_message_stops_and_answers() -> None:
         assert await ref.aask(_ActorStop()) is None
         assert await ref.wait_stopped() is None
     assert notes == ["start", "stop"]
+
+
+async def test_stop_handles_even_a_long_queue_to_its_end() -> None:
+    notes: list[str] = []
+    async with open_actor_system() as system:
+        ref = await system.spawn(lambda: Noted(notes), name="n", restart="temporary")
+        for number in range(200):
+            ref.tell(str(number))
+        ref.stop(block=False)
+        await ref.wait_stopped()
+    assert notes == ["start", *map(str, range(200)), "stop"]

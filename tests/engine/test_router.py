@@ -182,6 +182,21 @@ async def test_a_key_counts_per_principal_and_for_seven_days(
         assert await run(call) != first
 
 
+async def test_without_tokens_a_key_counts_per_agent(
+    tmp_path: Path, world: World, autojump_clock: MockClock
+) -> None:
+    async with door(tmp_path, world) as call:
+        anonymous = Door(call.runtime, "anonymous")
+        await call.define(chain(1, "work.do"))
+        found = [
+            (await anonymous(Run(template_name="t", agent_id=agent, idempotency_key="k")))[
+                "workflow_id"
+            ]
+            for agent in ("a", "b", "a")
+        ]
+    assert found[0] == found[2] != found[1]
+
+
 async def test_a_key_used_with_other_arguments_is_a_conflict_that_names_the_first_use(
     tmp_path: Path, world: World, autojump_clock: MockClock
 ) -> None:

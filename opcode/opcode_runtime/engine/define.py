@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from opcode_runtime.core.validation import Checked
-from opcode_runtime.engine.keys import Keys, key_of
+from opcode_runtime.engine.keys import Keys, holder, key_of
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.requests import Define
 from opcode_runtime.model.definition import Template, content_digest
@@ -39,7 +39,8 @@ async def define(kit: Kit, keys: Keys, request: Define, *, principal: str) -> di
         request.triggers,
         request.description,
     )
-    key = key_of(principal, "define", request.idempotency_key, request.name, *content)
+    who = holder(principal, request.agent_id)
+    key = key_of(who, "define", request.idempotency_key, request.name, *content)
     async with keys.hold(key) as seen, keys.one_at_a_time("define", request.name):
         digest = content_digest(*content)
         latest = kit.journal.template(request.name)

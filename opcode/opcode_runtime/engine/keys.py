@@ -14,6 +14,7 @@ from typing import Any
 import trio
 
 from opcode_runtime.engine.clock import Clock, rfc3339
+from opcode_runtime.engine.requests import ANONYMOUS
 from opcode_runtime.model.definition import content_digest
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.record import KeyRow
@@ -36,8 +37,13 @@ class Key:
         return self.scope, self.key, self.digest
 
 
+def holder(principal: str, agent_id: str | None) -> str:
+    """Whose keys these are: the principal's; the agent's where no token says who calls."""
+    return f"agent {agent_id}" if principal == ANONYMOUS else principal
+
+
 def key_of(principal: str, tool: str, key: str | None, *arguments: Any) -> Key | None:
-    """The key of a call, or None when the caller gave none.
+    """The key of a call, or None when the caller gave none. `principal` is the `holder`.
 
     Raises:
         OpcodeError: VALIDATION_ERROR when the key is empty or too long.

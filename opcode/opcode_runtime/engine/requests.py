@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
+ANONYMOUS = "anonymous"
+"""The principal of callers that proved nothing, because the door asks for no token. Their keys count per agent."""
+
 RUN_WAIT_S = 45.0
 """How long `opcode.run` waits when the caller does not say: below the time-outs of common clients."""
 

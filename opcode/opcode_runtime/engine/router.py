@@ -9,7 +9,7 @@ from typing import Any
 
 from opcode_runtime.engine import define, query, run
 from opcode_runtime.engine.clock import rfc3339
-from opcode_runtime.engine.keys import Key, Keys, key_of
+from opcode_runtime.engine.keys import Key, Keys, holder, key_of
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.recovery import fold, read_off_loop, unknown_workflow
 from opcode_runtime.engine.requests import AnyRequest, Define, Query, Run, Signal, Status
@@ -117,7 +117,7 @@ class Router:
 
     def _signal_key(self, request: Signal, principal: str) -> Key | None:
         return key_of(
-            principal,
+            holder(principal, request.agent_id),
             "signal",
             request.idempotency_key,
             request.workflow_id,

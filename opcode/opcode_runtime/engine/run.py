@@ -14,7 +14,7 @@ from typing import Any
 import trio
 
 from opcode_runtime.engine.evaluate import render_anywhere
-from opcode_runtime.engine.keys import Keys, key_of
+from opcode_runtime.engine.keys import Keys, holder, key_of
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.recovery import fold, read_off_loop
 from opcode_runtime.engine.requests import Run
@@ -47,7 +47,9 @@ async def start(kit: Kit, keys: Keys, workflows: Workflows, request: Run, *, pri
             CONFLICT for a key used otherwise; DEGRADED when there is no room to write.
     """
     arguments = (request.template_name, request.version, request.params, request.agent_id)
-    key = key_of(principal, "run", request.idempotency_key, *arguments, request.cwd)
+    key = key_of(
+        holder(principal, request.agent_id), "run", request.idempotency_key, *arguments, request.cwd
+    )
     async with keys.hold(key) as seen:
         if seen is not None:
             return seen.stream

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
 import trio
 
 from actors import open_actor_system
@@ -40,6 +41,8 @@ from opcode_runtime.engine.workflows import Workflows, open_workflows
 from opcode_runtime.model.settings import Settings
 from opcode_runtime.sandbox import sweep
 from opcode_runtime.storage import Journal
+
+_log = structlog.get_logger("opcode.runtime")
 
 EMBEDDED = "embedded"
 """The principal, and the agent unless another is named, of calls that come from the embedding program."""
@@ -232,6 +235,8 @@ async def _open(
         clock, lambda: Journal.open(directory, map_bytes=settings.journal_bytes_max)
     )
     stack.callback(journal.close)
+    for notice in journal.notices:
+        _log.warning("journal", notice=notice)
     children_dir = data_dir / "children"
     children_dir.mkdir(mode=0o700, exist_ok=True)
     swept = 0 if clock.virtual else await sweep(children_dir)
