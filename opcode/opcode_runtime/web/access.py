@@ -17,12 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from opcode_runtime.engine.requests import ANONYMOUS
 from opcode_runtime.model.errors import ErrorCode
 from opcode_runtime.web.binding import Address
 from opcode_runtime.web.refusals import RefusedError, Scope
-
-ANONYMOUS = "anonymous"
-"""The principal of everyone where tokens are off."""
 
 OPERATOR = "operator"
 """The principal that the daemon's own token proves."""
