@@ -98,7 +98,9 @@ class TrioActorRef(pykka.ActorRef[Any]):
     ) -> TrioFuture: ...
 
     @overload
-    def ask(self, message: Any, *, block: Literal[True], timeout: float | None = None) -> Any: ...
+    def ask(
+        self, message: Any, *, block: Literal[True] = True, timeout: float | None = None
+    ) -> Any: ...
 
     @overload
     def ask(
@@ -134,7 +136,7 @@ class TrioActorRef(pykka.ActorRef[Any]):
             envelope.reply_to.settled_by = mailbox.owner_task
 
     @overload
-    def stop(self, *, block: Literal[True], timeout: float | None = None) -> bool: ...
+    def stop(self, *, block: Literal[True] = True, timeout: float | None = None) -> bool: ...
 
     @overload
     def stop(self, *, block: Literal[False], timeout: float | None = None) -> TrioFuture: ...

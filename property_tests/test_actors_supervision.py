@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import trio
@@ -196,9 +197,7 @@ def test_is1_strategies_is5_sibling_isolation(
 
         async with open_actor_system(policy=SupervisorPolicy(strategy)) as system:
             refs = [
-                await system.spawn(
-                    lambda number=number: Noted(number), name=str(number), restart=restart
-                )
+                await system.spawn(partial(Noted, number), name=str(number), restart=restart)
                 for number, restart in enumerate(restarts)
             ]
             notes.clear()

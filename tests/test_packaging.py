@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+import opcode_runtime
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD_S = 120.0
 START_S = 60.0
@@ -155,7 +157,11 @@ def test_importing_the_runtime_costs_nothing(target: Path) -> None:
 
 def test_importing_the_runtime_needs_no_other_package(target: Path) -> None:
     said = look(target, "import opcode_runtime; result = opcode_runtime.__version__")
-    assert said["result"] == "0.1.0"
+    assert said["result"] == opcode_runtime.__version__
+
+
+def test_the_wheel_has_the_version_of_the_package(wheel: Path) -> None:
+    assert wheel.name.split("-")[:2] == ["opcode_runtime", opcode_runtime.__version__]
 
 
 def test_actors_stand_on_trio_and_pykka_alone(target: Path) -> None:

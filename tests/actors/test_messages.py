@@ -311,7 +311,7 @@ async def test_a_synchronous_hook_is_refused_where_it_is_written() -> None:
     with pytest.raises(TypeError, match=r"on_receive must be an `async def`"):
 
         class _Sync(TrioActor):
-            def on_receive(self, message: Any) -> Any:  # type: ignore[override]
+            def on_receive(self, message: Any) -> Any:
                 return message
 
 

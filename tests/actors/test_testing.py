@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import trio
 
@@ -24,9 +25,7 @@ class Busy(TrioActor):
 async def race(chance: random.Random) -> list[str]:
     order: list[str] = []
     async with open_actor_system() as system:
-        refs = [
-            await system.spawn(lambda name=name: Busy(name, order), name=name) for name in "abcdef"
-        ]
+        refs = [await system.spawn(partial(Busy, name, order), name=name) for name in "abcdef"]
         for _ in range(5):
             for ref in refs:
                 ref.tell(float(chance.randrange(3)))

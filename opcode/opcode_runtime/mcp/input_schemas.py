@@ -46,7 +46,7 @@ def _closed(properties: dict[str, Schema], required: list[str]) -> Schema:
     }
 
 
-_AGENT = _name("Who you are: any stable name. An unknown one is registered by this call.")
+_AGENT = _name("Who you are: any stable name.")
 _KEY = _name(
     "Makes a repeated call safe: the same key with the same arguments acts once and answers about the same object."
 )
