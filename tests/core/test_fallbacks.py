@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from opcode_runtime.model import events as ev
 from tests.core.hand import Hand, fallback, step
 
@@ -167,7 +169,7 @@ def test_two_steps_in_doubt_may_fail_into_the_same_fallback_in_one_recovery() ->
 
 def test_a_chain_of_two_thousand_fallbacks_needs_no_recursion() -> None:
     names = [f"s{index}" for index in range(2_000)]
-    links = [step(a, on_error=fallback(b)) for a, b in zip(names, names[1:], strict=False)]
+    links = [step(a, on_error=fallback(b)) for a, b in pairwise(names)]
     hand = Hand(*links, step(names[-1]), step("after", names[0]))
     hand.break_(*names[:-1])
     hand.run(names[-1])

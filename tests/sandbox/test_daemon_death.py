@@ -54,7 +54,7 @@ def is_alive(pid: int) -> bool:
 
 async def until(condition: Callable[[], bool]) -> None:
     with trio.fail_after(10):
-        while not condition():  # noqa: ASYNC110 - it is about other processes
+        while not condition():
             await trio.sleep(0.005)
 
 
