@@ -8,7 +8,7 @@ default:
 
 # The whole suite: style, types, layers, tests. This is what must pass before anything lands.
 test: lint types layers
-    pytest
+    pytest -n auto
 
 # Style and formatting.
 lint:
