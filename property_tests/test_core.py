@@ -1,7 +1,4 @@
-"""The invariants of the functional core, on random workflows lived through with failures, crashes and stray commands.
-
-The states that a property looks at are those a play reaches: after every turn, or (`prefixes`) after every event.
-"""
+"""The invariants of the functional core, on random workflows played with failures, crashes and stray commands."""
 
 from __future__ import annotations
 
@@ -12,21 +9,15 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from opcode_runtime.core import bookkeeping as books
 from opcode_runtime.core.advance import LAYER_MAX, advance
 from opcode_runtime.core.decide import decide
-from opcode_runtime.core.evolve import evolve
 from opcode_runtime.core.plan import Plan
 from opcode_runtime.core.turn import EVENTS_MAX, take, unrest
 from opcode_runtime.core.wanted import wanted
@@ -36,87 +27,27 @@ from opcode_runtime.model import events as ev
 from opcode_runtime.model.state import (
     ENDED,
     SETTLED,
-    StepState,
     StepStatus,
     WorkflowState,
     WorkflowStatus,
 )
 from opcode_runtime.testing.workflows import (
-    CALM,
-    Chances,
     Player,
     Turn,
     definition,
-    definitions,
-    is_valid,
     plan_of,
+)
+from property_tests.core_games import (
+    Game,
+    commands_at,
+    core_settings,
+    encoded,
+    games,
+    moments,
+    prefixes,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLES = 200 if os.environ.get("OPCODE_CI") == "full" else 60
-
-core_settings = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-
-TROUBLE = (
-    Chances(failure=0.0, no=0.1),
-    Chances(failure=0.02, crash=0.1),
-    Chances(failure=0.1),
-    Chances(failure=0.4, cancel=0.0, deadline=0.0),
-    replace(CALM, failure=0.1),
-    Chances(failure=0.02, stray=0.3, late=0.3, cancel=0.0, deadline=0.0),
-)
-
-
-@dataclass(frozen=True)
-class Game:
-    """A definition with the seed and the trouble with which it is played."""
-
-    document: dict[str, Any]
-    seed: int
-    chances: Chances
-
-    def player(self) -> Player:
-        return Player(plan_of(self.document), self.seed, self.chances)
-
-
-def games(steps_max: int = 60) -> st.SearchStrategy[Game]:
-    return st.builds(Game, definitions(steps_max), st.integers(0, 2**16), st.sampled_from(TROUBLE))
-
-
-def encoded(state: WorkflowState) -> bytes:
-    """The whole state as bytes, order of its lists included."""
-    return msgspec.msgpack.encode(state)
-
-
-def prefixes(game: Game) -> Iterator[tuple[Plan, WorkflowState, ev.AnyEvent | None]]:
-    """The state of a replay before each event, with that event; last the state after all of them."""
-    player = game.player()
-    state = WorkflowState()
-    for turn in player.play():
-        for event in turn.events:
-            yield player.plan, state, event
-            evolve(player.plan, state, event)
-    yield player.plan, state, None
-
-
-def moments(game: Game) -> Iterator[tuple[Player, Turn]]:
-    """A player after each of its turns."""
-    player = game.player()
-    for turn in player.play():
-        yield player, turn
-
-
-def commands_at(player: Player) -> list[cmd.AnyCommand]:
-    """Well-formed commands for the state a player is in: those called for, and others."""
-    at = player.now
-    called = [player.carry_out(effect) for effect in wanted(player.plan, player.state)]
-    stray = [player.stray() for _ in range(6)]
-    return [*called, *stray, cmd.Recover(at=at, down_s=1.0), cmd.DeadlinePassed(at=at)]
 
 
 def lets_on(state: WorkflowState, path: str | None) -> bool:
@@ -137,8 +68,8 @@ def check_legal(plan: Plan, state: WorkflowState) -> None:
         assert wanted(plan, state) == ()
         assert not state.unfinished
     for effect in wanted(plan, state):
-        path = getattr(effect, "path", None)
-        assert path is None or state.steps[path].status not in SETTLED
+        path: str = getattr(effect, "path", "")
+        assert not path or state.steps[path].status not in SETTLED
         assert not isinstance(effect, fx.Prepare) or all(
             lets_on(state, plan.paths[name]) or plan.paths[name] in plan.steps[path].stands_in_for
             for name in plan.steps[effect.path].definition.depends_on
@@ -292,7 +223,8 @@ def test_i_c9_no_stuck(game: Game) -> None:
         plan, state = player.plan, player.state
         if state.status is WorkflowStatus.ACTIVE:
             work = [e for e in wanted(plan, state) if not isinstance(e, fx.AwaitDeadline)]
-            assert work or state.asking or decide(plan, state, cmd.Tick(at=player.now)).events
+            ticked = decide(plan, state, cmd.Tick(at=player.now))
+            assert work or state.asking or ticked != cmd.Decision()
         if state.status is WorkflowStatus.SUSPENDED:
             assert state.asking or unrest(plan, state)
     assert state.status in ENDED
@@ -358,92 +290,3 @@ def check_confluent(player: Player, one: cmd.AnyCommand, other: cmd.AnyCommand) 
         if state.ending is not None:
             return
     assert states[0] == states[1]
-
-
-@core_settings
-@given(games())
-def test_incremental_bookkeeping_equals_the_recomputed(game: Game) -> None:
-    for plan, state, event in prefixes(game):
-        if event is None or isinstance(event, ev.WorkflowCreated):
-            continue
-        kept = {name: set(getattr(state, name)) for name in books.recomputed(plan, state)}
-        assert kept == books.recomputed(plan, state)
-
-
-@core_settings
-@given(games())
-def test_a_replayed_state_is_the_live_one_and_wants_the_same(game: Game) -> None:
-    player, replayed = game.player(), WorkflowState()
-    for turn in player.play():
-        for event in turn.events:
-            evolve(player.plan, replayed, ev.from_payload(ev.to_payload(event)))
-        assert wanted(player.plan, replayed) == wanted(player.plan, player.state)
-        assert encoded(replayed) == encoded(player.state)
-
-
-@core_settings
-@given(games())
-def test_nothing_dangles_at_an_end(game: Game) -> None:
-    player = game.player()
-    list(player.play())
-    state = player.state
-    assert state.status in ENDED
-    assert {step.status for step in state.steps.values()} <= SETTLED
-    assert {decision.status for decision in state.decisions.values()} <= {"resolved", "cancelled"}
-    lists = (state.unfinished, state.ready, state.blocked, state.running, state.retrying)
-    assert not any(lists)
-    assert not state.asking
-    assert state.completed_at is not None
-    assert state.active_since is None
-
-
-def finished(document: dict[str, Any], seed: int, crashes: frozenset[int]) -> WorkflowState:
-    """Play without trouble but for crashes before the turns named; what was cut is taken up again at once."""
-    for step in document["steps"]:
-        step["on_interrupt"] = "retry"
-    player = Player(plan_of(document), seed, replace(CALM, failure=0.1))
-    player.take(player.create())
-    turn = 0
-    while (command := player.next_command()) is not None:
-        if turn in crashes:
-            cut = list(player.state.running)
-            player.take(cmd.Recover(at=player.now, down_s=5.0))
-            for path in cut:
-                attempt = player.state.steps[path].attempt
-                player.take(cmd.RetryDue(at=player.now, path=path, attempt=attempt))
-            command = player.next_command() or command
-        player.take(command)
-        turn += 1
-    return player.state
-
-
-def ending(state: WorkflowState) -> Any:
-    """What a reader sees of an end, but for attempts and times."""
-    return (
-        state.status,
-        state.error,
-        state.output,
-        {path: outcome(step) for path, step in state.steps.items()},
-    )
-
-
-def outcome(step: StepState) -> Any:
-    """A skipped step may keep the error of an earlier attempt, which may be that of the crash."""
-    error = None if step.status is StepStatus.SKIPPED else step.error
-    return step.status, step.output, error, step.reason, step.ignored, step.fallback
-
-
-@core_settings
-@given(definitions(), st.integers(0, 2**16), st.frozensets(st.integers(0, 150), max_size=8))
-def test_i_r2_recovery_equivalence(
-    document: dict[str, Any], seed: int, crashes: frozenset[int]
-) -> None:
-    undisturbed = finished(copy.deepcopy(document), seed, frozenset())
-    assert undisturbed.status in ENDED
-    assert ending(finished(document, seed, crashes)) == ending(undisturbed)
-
-
-@core_settings
-@given(definitions())
-def test_drawn_definitions_are_valid(document: dict[str, Any]) -> None:
-    assert is_valid(document)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -145,7 +146,7 @@ def test_suspended_time_counts_for_no_timeout() -> None:
     assert hand.wants(fx.AwaitDeadline) == [fx.AwaitDeadline(1_000.0, 50.0)]
 
 
-def wide(size: int, **keys: str) -> Hand:
+def wide(size: int, **keys: Any) -> Hand:
     """One step that all others wait for, and of those each tenth has one more behind it."""
     firsts = [step(f"s{i}", "root") for i in range(size)]
     seconds = [step(f"t{i}", f"s{i}") for i in range(0, size, 10)]

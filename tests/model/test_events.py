@@ -45,5 +45,5 @@ def test_a_payload_of_an_unknown_shape_is_a_typed_error(payload: dict[str, objec
 def test_an_unknown_setting_is_refused_by_name() -> None:
     assert settings_from({"pool_size": 3}).pool_size == 3
     for wrong in ({"pol_size": 3}, {"limits": {"step_max": 1}}, {"pool_size": "many"}):
-        with pytest.raises(ValueError, match="pol_size|step_max|pool_size"):
+        with pytest.raises(ValueError, match=r"pol_size|step_max|pool_size"):
             settings_from(wrong)

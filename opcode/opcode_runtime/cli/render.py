@@ -39,6 +39,8 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "actions": ("name", "description"),
 }
 _CELL_CHARS_MAX = 120
+_WHOLE = frozenset({"workflow_id", "sequence", "event_type", "status"})
+"""Columns that are of no use when they are cut: what they hold is typed into the next command."""
 
 
 def print_json(value: Any) -> None:
@@ -175,7 +177,9 @@ def _decision(decision: Mapping[str, Any]) -> Text:
 def _table(resource: str, rows: list[Mapping[str, Any]]) -> Table:
     wanted = [c for c in _COLUMNS[resource] if any(row.get(c) is not None for row in rows)]
     columns = wanted or sorted(rows[0])
-    table = Table(*columns, box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column in _WHOLE)
     for row in rows:
         cells = [Text(_cell(row.get(column)), style=_style(column, row)) for column in columns]
         table.add_row(*cells)

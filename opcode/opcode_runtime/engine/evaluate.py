@@ -119,4 +119,4 @@ async def output_anywhere(
 
 def _check_output(loaded: Loaded, output: Any) -> None:
     if loaded.output_schema is not None:
-        loaded.output_schema.check(output, "the output")
+        loaded.output_schema.check(output, "the output does not fit the output_schema")

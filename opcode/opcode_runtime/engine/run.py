@@ -91,7 +91,7 @@ async def _inputs(kit: Kit, loaded: Loaded, workflow_id: str, request: Run) -> d
     defaults = await render_anywhere(loaded.inputs, scope, kit.workers)
     inputs = with_defaults(loaded.template.input_schema, {**defaults, **request.params})
     if loaded.input_schema is not None:
-        loaded.input_schema.check(inputs, "the inputs")
+        loaded.input_schema.check(inputs, "the inputs do not fit the input_schema")
     return inputs
 
 

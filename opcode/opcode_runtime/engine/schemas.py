@@ -41,14 +41,14 @@ class Schema:
         ]
 
     def check(self, value: Any, what: str) -> None:
-        """Raise VALIDATION_ERROR with every problem when `value` (called `what` in the message) does not fit."""
+        """Raise VALIDATION_ERROR with every problem when `value` (`what` begins the message) does not fit."""
         problems = self.problems(value)
         if problems:
             first = problems[0]
             where = f" at {first.pointer}" if first.pointer else ""
             raise OpcodeError(
                 ErrorCode.VALIDATION_ERROR,
-                f"{what} does not fit its schema{where}: {first.message}",
+                f"{what}{where}: {first.message}",
                 problems=tuple(problems),
             )
 

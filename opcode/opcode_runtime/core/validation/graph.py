@@ -124,11 +124,12 @@ def _fallbacks(steps: Steps, places: dict[str, int]) -> dict[str, str]:
 
 
 def _circles(edges: dict[_Moment, list[_Moment]]) -> Iterator[list[_Moment]]:
-    """Circles that share no node. Depth first without recursion: 2,000 steps may stand in a row."""
+    """Circles that share no step. Depth first without recursion: 2,000 steps may stand in a row."""
     done: set[_Moment] = set()
     for start in edges:
         circle = _circle_from(start, edges, done)
         if circle:
+            done.update((name, moment) for name, _ in circle for moment in ("start", "end"))
             yield circle
 
 

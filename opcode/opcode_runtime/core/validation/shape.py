@@ -99,13 +99,13 @@ def check_value(found: Findings, where: str, key: str, value: Any, rule: Key) ->
     problem = _KINDS[rule.kind](value)
     if problem is not None:
         found.error(where, f"{key!r} must be {problem}")
-    elif value in LATER.get(key, ()) if isinstance(value, str) else False:
+    elif isinstance(value, str) and value in LATER.get(key, ()):
         found.error(
             where, f"{key} {value!r} is part of the language, but not available in this release"
         )
     elif rule.allowed and value not in rule.allowed:
         found.wrong_value(where, value, rule.allowed)
-    elif rule.table is not None:
+    elif rule.table is not None and isinstance(value, dict):
         check_object(found, where, value, rule.table)
 
 
