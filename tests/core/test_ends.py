@@ -45,6 +45,19 @@ def test_cancel_ends_a_suspended_workflow_and_its_decisions() -> None:
     assert hand.state.decisions["w_a"].status == "cancelled"
 
 
+def test_a_cancel_that_takes_several_commits_never_leaves_a_suspended_workflow_half_ended() -> None:
+    """A restart takes up active workflows alone, so between two commits this one must be active."""
+    hand = Hand(step("a", on_interrupt="ask"), *(step(f"s{n}", "a") for n in range(400)))
+    hand.start("a")
+    hand.crash()
+    assert hand.state.status == "suspended"
+    hand.signal("cancel")
+    assert hand.state.status == "active"
+    hand.crash()
+    hand.settle()
+    assert hand.state.status == "cancelled"
+
+
 def test_cancel_ends_a_pending_workflow_without_starting_it() -> None:
     hand = workflow_in(WorkflowStatus.PENDING)
     hand.signal("cancel")

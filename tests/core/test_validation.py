@@ -324,3 +324,9 @@ NOISY = NOISE | st.builds(
 def test_no_document_makes_the_check_raise(document: Any) -> None:
     checked = validate(document, CHECKS)
     assert (checked.definition is None) is bool(checked.errors)
+
+
+def test_a_probe_for_doubt_is_refused_by_name() -> None:
+    problem = only(check(step("a", on_interrupt={"verify": "probe"})))
+    assert problem.pointer == "/steps/0/on_interrupt"
+    assert "not available in this release" in problem.message

@@ -30,7 +30,8 @@ def advance(plan: Plan, state: WorkflowState, at: float) -> tuple[ev.AnyEvent, .
     if state.status is WorkflowStatus.PENDING and state.ending is None:
         return (ev.WorkflowStarted(at=at),)
     if state.status is WorkflowStatus.SUSPENDED and _can_move(state):
-        return (ev.WorkflowResumed(at=at, reason="decision"),)
+        cancelled = state.ending is not None and state.ending.status == "cancelled"
+        return (ev.WorkflowResumed(at=at, reason="signal" if cancelled else "decision"),)
     if state.blocked:
         return tuple(
             ev.StepSkipped(at=at, step_id=path, reason=reason)  # type: ignore[arg-type]
@@ -44,9 +45,13 @@ def advance(plan: Plan, state: WorkflowState, at: float) -> tuple[ev.AnyEvent, .
 
 
 def _can_move(state: WorkflowState) -> bool:
-    """Whether something goes on by itself. A cancelled workflow needs no waking for its end."""
+    """Whether something goes on by itself.
+
+    A cancelled workflow needs no waking for its end, unless that takes several commits: a suspended one would be left
+    alone by a restart between them.
+    """
     if state.ending is not None:
-        return state.ending.status == "failed"
+        return state.ending.status == "failed" or len(state.unfinished) > LAYER_MAX
     return bool(state.ready or state.running or state.retrying or not state.unfinished)
 
 

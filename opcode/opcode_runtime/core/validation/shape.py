@@ -97,16 +97,23 @@ def check_object(found: Findings, where: str, value: dict[str, Any], table: str)
 def check_value(found: Findings, where: str, key: str, value: Any, rule: Key) -> None:
     """Check one value against its kind."""
     problem = _KINDS[rule.kind](value)
-    if problem is not None:
-        found.error(where, f"{key!r} must be {problem}")
-    elif isinstance(value, str) and value in LATER.get(key, ()):
+    if _is_later(key, value):
         found.error(
             where, f"{key} {value!r} is part of the language, but not available in this release"
         )
+    elif problem is not None:
+        found.error(where, f"{key!r} must be {problem}")
     elif rule.allowed and value not in rule.allowed:
         found.wrong_value(where, value, rule.allowed)
     elif rule.table is not None and isinstance(value, dict):
         check_object(found, where, value, rule.table)
+
+
+def _is_later(key: str, value: Any) -> bool:
+    """Whether a value means something that this release cannot do yet."""
+    if isinstance(value, dict):
+        return key == "on_interrupt" and "verify" in value
+    return isinstance(value, str) and value in LATER.get(key, ())
 
 
 def _is(kind: type | tuple[type, ...], name: str) -> Callable[[Any], str | None]:
