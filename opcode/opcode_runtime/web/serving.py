@@ -10,11 +10,12 @@ from typing import Protocol
 
 import trio
 
+from opcode_runtime.engine.requests import ANONYMOUS
 from opcode_runtime.mcp import RequestHandler, build_server
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.settings import Settings
 from opcode_runtime.web.accepting import Acceptor
-from opcode_runtime.web.access import ANONYMOUS, OPERATOR, AllowedNames, Credentials
+from opcode_runtime.web.access import OPERATOR, AllowedNames, Credentials
 from opcode_runtime.web.binding import Address, bind_addresses, bound_address, is_loopback
 from opcode_runtime.web.deadlines import Deadlines
 from opcode_runtime.web.front import Front
