@@ -19,16 +19,17 @@ import trio
 
 from .daemons import Daemon, children_of_steps, daemon_on
 
-STEPS = 200
 KILLS = int(os.environ.get("OPCODE_DRILL_KILLS", "20"))
+STEPS = max(200, 10 * KILLS)
 KILLED_CHILDREN_MIN = KILLS // 2
-LIFE_S = (0.02, 0.25)
+LIFE_S = (0.05, 0.4)
+"""Long enough for a step to end in most lives: after ten interruptions in a row a step is asked about instead."""
 
-LINE = 'printf "%s %s %s\\n" "$OPCODE_STEP_ID" "$OPCODE_ATTEMPT" "$$" >> lines; sleep 0.15'
+LINE = 'printf "%s %s %s\\n" "$OPCODE_STEP_ID" "$OPCODE_ATTEMPT" "$$" >> lines; sleep 0.1'
 
 
 def definition(data_dir: Path) -> dict[str, Any]:
-    """Ten rows of twenty steps, each appending its line from a child process."""
+    """Ten rows of steps, each appending its line from a child process."""
     steps = []
     for n in range(STEPS):
         params = {"command": LINE, "shell": True, "env": {"OPCODE_DRILL": str(data_dir)}}
@@ -98,7 +99,7 @@ async def test_two_hundred_steps_survive_being_killed(tmp_path: Path) -> None:
     data_dir, work = tmp_path / "data", tmp_path / "work"
     work.mkdir()
     killed_children = 0
-    with trio.fail_after(60 + 20 * KILLS), daemon_on(data_dir, "--pool-size", "3") as daemon:
+    with trio.fail_after(60 + 20 * KILLS), daemon_on(data_dir, "--pool-size", "2") as daemon:
         await daemon.start()
         observer = Observer(await start_workflow(daemon, data_dir, work))
         for _ in range(KILLS):
