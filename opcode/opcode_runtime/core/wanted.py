@@ -16,14 +16,13 @@ def wanted(plan: Plan, state: WorkflowState) -> tuple[fx.Effect, ...]:
     Nothing here depends on how the state was reached, so the same comparison serves after every commit and after
     recovery. A workflow that is not active wants nothing: leaving `active` is withdrawing every wish.
     """
-    if state.status is not WorkflowStatus.ACTIVE:
-        return ()
-    return tuple(_effects(plan, state))
+    return tuple(wishes(plan, state))
 
 
-def _effects(plan: Plan, state: WorkflowState) -> Iterator[fx.Effect]:
+def wishes(plan: Plan, state: WorkflowState) -> Iterator[fx.Effect]:
+    """The same one by one, for those who look for the first of a kind. Not to be held while the state changes."""
     ending = state.ending
-    if ending is not None and ending.at_once:
+    if state.status is not WorkflowStatus.ACTIVE or (ending is not None and ending.at_once):
         return
     for path in state.running:
         yield fx.RunStep(path, state.steps[path].attempt)

@@ -8,7 +8,7 @@ from typing import Any
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.recovery import read_off_loop
 from opcode_runtime.engine.router import Router
-from opcode_runtime.engine.run import WAIT_S_MAX
+from opcode_runtime.engine.run import ENDED, WAIT_S_MAX, wait_for_status
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.events import WorkflowCancelled as CancelledEvent
 from opcode_runtime.model.events import WorkflowCompleted
@@ -50,9 +50,8 @@ class Handle:
             WorkflowFailed: it ended with an error.
             WorkflowCancelled: it was cancelled.
         """
-        with self._kit.hub.watch(self.workflow_id) as watch:
-            while (view := await self._router.wait(self.workflow_id, 0))["status"] not in _ENDS:
-                await watch.wait()
+        await wait_for_status(self._kit, self.workflow_id, ENDED)
+        view = await self._router.wait(self.workflow_id, 0)
         if view["status"] == "failed":
             raise WorkflowFailed(self.workflow_id, view["error"])
         if view["status"] == "cancelled":
@@ -79,6 +78,3 @@ class Handle:
         return await read_off_loop(
             self._kit.clock, lambda: journal.read(self.workflow_id, after_seq=after_seq)
         )
-
-
-_ENDS = frozenset({"completed", "failed", "cancelled"})

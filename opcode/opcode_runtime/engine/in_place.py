@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from opcode_runtime.actions import perform_in_place
-from opcode_runtime.core.wanted import wanted
+from opcode_runtime.core.wanted import wishes
 from opcode_runtime.engine.effects import Effects
 from opcode_runtime.engine.evaluate import (
     NeedsWorker,
@@ -40,7 +40,7 @@ class InPlace:
 
     def next_effect(self) -> fx.Effect | None:
         """The next effect that may be carried out in place."""
-        for effect in wanted(self._loaded.plan, self._state):
+        for effect in wishes(self._loaded.plan, self._state):
             if self._may(effect):
                 return effect
         return None

@@ -27,7 +27,8 @@ from opcode_runtime.model import commands as cmd
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
 WAIT_S_MAX = 3600.0
-RESTING = frozenset({"completed", "failed", "cancelled", "suspended"})
+ENDED = frozenset({"completed", "failed", "cancelled"})
+RESTING = ENDED | {"suspended"}
 """Statuses at which a wait is over."""
 
 
@@ -117,20 +118,21 @@ def _directory(cwd: str | None) -> str | None:
 async def wait_for_rest(kit: Kit, workflow_id: str, wait_s: float) -> dict[str, Any]:
     """Wait until the workflow ends or suspends, at most `wait_s` seconds, and show it as it then is."""
     began = trio.current_time()
-    with (
-        kit.hub.watch(workflow_id) as watch,
-        trio.move_on_after(min(max(wait_s, 0.0), WAIT_S_MAX)),
-    ):
-        while not _rests(kit, workflow_id):
-            await watch.wait()
+    with trio.move_on_after(min(max(wait_s, 0.0), WAIT_S_MAX)):
+        await wait_for_status(kit, workflow_id, RESTING)
     view = await show(kit, workflow_id)
     view["waited_s"] = round(trio.current_time() - began, 3)
     return view
 
 
-def _rests(kit: Kit, workflow_id: str) -> bool:
-    row = kit.journal.workflow(workflow_id)
-    return row is not None and row.status in RESTING
+async def wait_for_status(kit: Kit, workflow_id: str, statuses: frozenset[str]) -> None:
+    """Wait until the journal has the workflow in one of `statuses`. Costs one row for each time it grows."""
+    with kit.hub.watch(workflow_id) as watch:
+        while True:
+            row = kit.journal.workflow(workflow_id)
+            if row is not None and row.status in statuses:
+                return
+            await watch.wait()
 
 
 async def show(kit: Kit, workflow_id: str) -> dict[str, Any]:
