@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
 import tracemalloc
 import zlib
 from typing import Any
@@ -236,7 +235,7 @@ async def test_proxies_of_the_environment_are_not_used(
     assert other.connections == 0
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
+@pytest.mark.needs("openssl")
 async def test_a_certificate_that_nobody_signed_is_accepted_only_on_demand(
     secure: Server, web_call: Call
 ) -> None:

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import trio
 
+from opcode_runtime.storage import Journal
+
 from .daemons import Daemon, children_of_steps, daemon_on
 
 KILLS = int(os.environ.get("OPCODE_DRILL_KILLS", "20"))
@@ -118,6 +120,8 @@ async def test_two_hundred_steps_survive_being_killed(tmp_path: Path) -> None:
         assert daemon.terminate() == 0
     assert killed_children >= KILLED_CHILDREN_MIN
     check_history(observer.seen, (work / "lines").read_text())
+    with Journal.open(data_dir / "journal") as journal:
+        assert journal.verify() == []
 
 
 def check_history(events: dict[int, dict[str, Any]], lines: str) -> None:
