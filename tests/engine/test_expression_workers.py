@@ -30,7 +30,7 @@ BOMB = "D.map(a,D.map(b,D.map(c,D.map(d,D.map(e,D.map(f,D.map(g,D.map(h,1)))))))
     "D", DIGITS
 )
 BOMB_OF_ALL = BOMB.replace("map", "all").replace(",1)", ",a+b+c>=0)")
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and pidfd")
+linux_only = pytest.mark.needs("linux")
 
 
 @dataclass
