@@ -4,7 +4,7 @@ An actor handles one message at a time in a trio task of its own. Others hold re
 it with a deadline, watch it end. Supervisors restart what fails and stop everything in order. It all lives
 inside `async with open_actor_system()`, in the caller's own task tree, and nothing is global.
 
-    class Counter(TrioActor):
+    class Counter(TrioActor[int, int]):
         def __init__(self) -> None:
             super().__init__()
             self.count = 0
@@ -26,19 +26,23 @@ from pykka import ActorDeadError
 from ._actor import TrioActor
 from ._child import ChildSpec
 from ._errors import (
+    ActorAbandoned,
     ActorCancelled,
     ActorError,
     ActorNameTaken,
     ActorStartError,
+    AlreadyReplied,
     AskedSelf,
     AskTimeout,
     BlockingCallInLoop,
     MailboxFull,
     RestartIntensityExceeded,
+    StashFull,
 )
 from ._future import TrioFuture
-from ._mailbox import Envelope, Mailbox, MailboxStatistics
-from ._ref import ActorStatistics, TrioActorRef
+from ._mailbox import Envelope, Mailbox, MailboxStatistics, OnFull
+from ._observer import Observer
+from ._ref import ActorStatistics, Ref, TrioActorRef
 from ._registry import Registry, RegistryStatistics
 from ._restart import (
     BackOff,
@@ -52,11 +56,14 @@ from ._restart import (
     decide_restart,
     exit_kind,
 )
+from ._stash import StashStatistics
 from ._supervision import GiveUpHook, SupervisorPolicy
 from ._supervisor import Supervisor, SupervisorStatistics
 from ._system import ActorSystem, open_actor_system
+from ._timers import ActorTimers, TimerStatistics
 
 __all__ = [
+    "ActorAbandoned",
     "ActorCancelled",
     "ActorDeadError",
     "ActorError",
@@ -64,6 +71,8 @@ __all__ = [
     "ActorStartError",
     "ActorStatistics",
     "ActorSystem",
+    "ActorTimers",
+    "AlreadyReplied",
     "AskTimeout",
     "AskedSelf",
     "BackOff",
@@ -76,6 +85,9 @@ __all__ = [
     "Mailbox",
     "MailboxFull",
     "MailboxStatistics",
+    "Observer",
+    "OnFull",
+    "Ref",
     "Registry",
     "RegistryStatistics",
     "RestartAction",
@@ -83,9 +95,12 @@ __all__ = [
     "RestartIntensityExceeded",
     "RestartStrategy",
     "RestartType",
+    "StashFull",
+    "StashStatistics",
     "Supervisor",
     "SupervisorPolicy",
     "SupervisorStatistics",
+    "TimerStatistics",
     "TrioActor",
     "TrioActorRef",
     "TrioFuture",

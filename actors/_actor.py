@@ -7,6 +7,10 @@ Rules.
   `on_start`, `on_stop` or a child task ends the actor and is its exit reason.
 - Cancellation is not a failure: the exit reason is `ActorCancelled`, neither hook is called.
 - When it ends, however it ends, every ask it still holds is answered with `ActorDeadError`.
+- With `idle_s`, an actor that got no message for so long, and has none stashed, stops normally. Timers' messages
+  count, child tasks do not.
+- Code that goes on although the actor was cancelled, and its time is up, is left where it stands (see `_drive`).
+  The exit reason is then `ActorAbandoned`, a cancellation.
 """
 
 from __future__ import annotations
@@ -15,20 +19,22 @@ import inspect
 import logging
 import threading
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn
 
 import pykka
 import trio
-from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
-from ._errors import ActorCancelled, single_cause
+from ._drive import Drive
+from ._errors import ActorAbandoned, ActorCancelled, single_cause
 from ._future import TrioFuture
 from ._life import Life
-from ._mailbox import Envelope, Mailbox
+from ._mailbox import Mailbox
+from ._messages import MessageHandling
 from ._ref import TrioActorRef
 from ._tasks import ActorTasks
+from ._types import M_contra, R_co
 
 if TYPE_CHECKING:
 
@@ -37,7 +43,6 @@ if TYPE_CHECKING:
 
         actor_urn: str
 
-        def _handle_receive(self, message: Any) -> Any: ...
 else:
     _Base = pykka.Actor
 
@@ -45,13 +50,14 @@ __all__ = ["TrioActor"]
 
 _log = logging.getLogger("actors")
 
-_PROXY_MESSAGES = (ProxyCall, ProxyGetAttr, ProxySetAttr)
 _HOOKS = ("on_start", "on_receive", "on_stop", "on_failure")
-_MESSAGES_PER_CHECKPOINT = 64  # a checkpoint costs about as much as handling two short messages
 
 
-class TrioActor(_Base):
+class TrioActor(MessageHandling, _Base, Generic[M_contra, R_co]):
     """A `pykka.Actor` that runs as a trio task, under the supervisor that started it.
+
+    `TrioActor[M, R]` takes messages of type M, usually a union of frozen dataclasses told apart with `match`, and
+    replies with an R. Without parameters both are Any.
 
     Subclasses override the hooks below. `__init__` runs in the loop before the actor does; it must call
     `super().__init__()` and may not start tasks.
@@ -63,31 +69,31 @@ class TrioActor(_Base):
     failure_hook_s: ClassVar[float] = 5.0
     """Seconds that `on_failure` may take before it is cancelled."""
 
-    actor_inbox: Mailbox
-
     _host: trio.Nursery | None = None
     _tasks: ActorTasks | None = None
-    _failure: Exception | None = None
-    _aborted = False
+    _abandoned = False
+    _drives: tuple[Drive[None], ...] = ()
     _scope: trio.CancelScope | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for hook in _HOOKS:
-            if not inspect.iscoroutinefunction(getattr(cls, hook)):
-                raise TypeError(f"{cls.__qualname__}.{hook} must be an `async def` method")
-        if cls.mailbox_size_max < 1:
-            raise ValueError(f"{cls.__qualname__}.mailbox_size_max must be at least 1")
+            _check_hook(f"{cls.__qualname__}.{hook}", getattr(cls, hook))
+        for limit in ("mailbox_size_max", "stash_size_max"):
+            if getattr(cls, limit) < 1:
+                raise ValueError(f"{cls.__qualname__}.{limit} must be at least 1")
+        if cls.idle_s is not None and cls.idle_s <= 0:
+            raise ValueError(f"{cls.__qualname__}.idle_s must be > 0, or None")
 
     def __init__(self) -> None:
         cls = type(self)
         self.actor_urn = uuid.uuid4().urn
         self.actor_inbox = Mailbox(cls.mailbox_size_max, cls.__name__)
         self._life = Life()
-        self._actor_ref = TrioActorRef(self, self._life)
+        self._actor_ref: TrioActorRef[M_contra, R_co] = TrioActorRef(self, self._life)
 
     @property
-    def actor_ref(self) -> TrioActorRef:
+    def actor_ref(self) -> TrioActorRef[M_contra, R_co]:
         """The ref to give to others."""
         return self._actor_ref
 
@@ -101,9 +107,10 @@ class TrioActor(_Base):
     async def on_start(self) -> None:
         """Prepare, before the first message."""
 
-    async def on_receive(self, message: Any) -> Any:
+    async def on_receive(self, message: M_contra) -> R_co:
         """Handle one message; what it returns is the reply to an ask."""
         _log.warning("actor %r got a message it does not handle: %r", self._actor_ref.name, message)
+        return None  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
 
     async def on_stop(self) -> None:
         """Clean up after a normal stop."""
@@ -126,14 +133,30 @@ class TrioActor(_Base):
         It is cancelled, and over, before the actor counts as stopped. An exception in it fails the actor.
         Raises `RuntimeError` before the actor runs or while it stops.
         """
+        self._open_tasks().start_soon(async_fn, *args, name=name)
+
+    def _start_part(self, async_fn: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        """`start_soon` for this package's own code, which is never abandoned."""
+        self._open_tasks().start_part(async_fn, *args, name=self._actor_ref.name)
+
+    def _open_tasks(self) -> ActorTasks:
         if self._host is None or self.actor_inbox.closed:
             raise RuntimeError(
-                f"actor {self._actor_ref.name!r} is not running: start tasks in on_start or a handler"
+                f"actor {self._actor_ref.name!r} is not running: start tasks in on_start or a handler, and timers too"
             )
         if self._tasks is None:
-            label = f"tasks of {self._actor_ref.name}"
-            self._tasks = ActorTasks(self._host, self._task_failed, label)
-        self._tasks.start_soon(async_fn, *args, name=name)
+            self._tasks = ActorTasks(self._host, self._task_failed, self.actor_inbox)
+        return self._tasks
+
+    def end_failed(self, error: Exception) -> None:
+        """Fail this actor with `error` after the message in hand, whose asker still gets its reply.
+
+        The supervisor decides what follows. The first of several errors is the exit reason.
+        """
+        if self._failure is None:
+            self._failure = error
+        self._aborted = True
+        self.actor_inbox.wake()
 
     def stop(self) -> None:
         """Stop after the messages accepted so far."""
@@ -153,7 +176,7 @@ class TrioActor(_Base):
         return Mailbox(TrioActor.mailbox_size_max)
 
     @staticmethod
-    def _create_future() -> TrioFuture:
+    def _create_future() -> TrioFuture[Any]:
         return TrioFuture()
 
     def _start_actor_loop(self) -> NoReturn:
@@ -170,25 +193,32 @@ class TrioActor(_Base):
         task = trio.lowlevel.current_task()
         self.actor_inbox.owner_task = task
         self._host = task.parent_nursery
-        reason: BaseException | None = ActorCancelled(
-            f"actor {self._actor_ref.name!r} was cancelled"
-        )
+        ended = False
+        reason: BaseException | None = None
         try:
             with trio.CancelScope() as scope:
                 self._scope = scope
-                await self._live(started)
-            if not scope.cancelled_caught:
-                reason = None
+                if self._aborted:
+                    scope.cancel()
+                await self._driven(self._live(started))
+            ended = not scope.cancelled_caught
         except* Exception as group:
+            ended = True
             reason = single_cause(group)
         finally:
+            if not ended:
+                reason = ActorCancelled(f"actor {self._actor_ref.name!r} was cancelled")
             with trio.CancelScope(shield=True):
                 reason = await self._end(self._failure or reason)
         return reason
 
     async def _live(self, started: Callable[[], None]) -> None:
         await self.on_start()
+        if self._failure is not None:
+            raise self._failure
         started()
+        if self._observation is not None:
+            self._observation.started(self._actor_ref)
         await self._handle_messages()
         self._close(None)
         await self._stop_in_order()
@@ -200,6 +230,10 @@ class TrioActor(_Base):
     async def _end(self, reason: BaseException | None) -> BaseException | None:
         self._close(reason)
         await self._end_tasks()
+        if self._was_given_up():
+            reason = self._failure or ActorAbandoned(
+                f"actor {self._actor_ref.name!r} was abandoned: its code went on after it was cancelled"
+            )
         if isinstance(reason, ActorCancelled) or reason is None:
             reason = self._failure or reason
         elif self._failure is not None and self._failure is not reason:
@@ -208,13 +242,16 @@ class TrioActor(_Base):
         if isinstance(reason, Exception) and not isinstance(reason, ActorCancelled):
             await self._call_on_failure(reason)
         self._life.end(reason)
+        if self._observation is not None:
+            self._observation.stopped(self._actor_ref, reason)
         return reason
 
     async def _call_on_failure(self, reason: Exception) -> None:
         name = self._actor_ref.name
         with trio.move_on_after(self.failure_hook_s) as scope:
             try:
-                await self.on_failure(type(reason), reason, reason.__traceback__)
+                hook = self.on_failure(type(reason), reason, reason.__traceback__)
+                await self._driven(hook, doomed=True)
             except Exception:  # the first failure is the exit reason, whatever the hook does
                 _log.exception("on_failure of actor %r raised", name)
         if scope.cancelled_caught:
@@ -224,7 +261,8 @@ class TrioActor(_Base):
         mailbox = self.actor_inbox
         if mailbox.closed:
             return
-        left = mailbox.close()
+        self._answer_abandoned()
+        left = [*(self._stash.take_all() if self._stash is not None else ()), *mailbox.close()]
         self._actor_ref._mark_stopped()
         for envelope in left:
             envelope.bounce(mailbox.dead_error(), reason)
@@ -239,46 +277,34 @@ class TrioActor(_Base):
 
     def _cancel(self) -> None:
         self._aborted = True
+        for drive in self._drives:
+            drive.doomed = True
         if self._scope is not None:
             self._scope.cancel()
 
-    # ------------------------------------------------------------- messages
+    def _abandon(self) -> None:
+        """Give up all of its code that is still there. From another task only."""
+        self._abandoned = True
+        for drive in self._drives:
+            drive.abandon()
+        if self._tasks is not None:
+            self._tasks.abandon()
 
-    async def _handle_messages(self) -> None:
-        mailbox = self.actor_inbox
-        handled = 0
-        while not self._aborted:
-            envelope = mailbox.pop() if handled < _MESSAGES_PER_CHECKPOINT else None
-            if envelope is None:
-                if mailbox.drained():
-                    return
-                await mailbox.wait()
-                handled = 0
-            elif type(envelope.message) is _ActorStop:
-                if envelope.reply_to is not None:
-                    envelope.reply_to.set(None)
-                return
-            else:
-                handled += 1
-                await self._handle(envelope)
-        await trio.lowlevel.checkpoint()  # raises the cancellation that _aborted stands for
+    def _driven(self, code: Coroutine[Any, Any, None], *, doomed: bool = False) -> Drive[None]:
+        drive = Drive(code, self.actor_inbox, doomed=doomed)
+        if self._abandoned:
+            drive.abandon()
+        self._drives = (*self._drives, drive)
+        return drive
 
-    async def _handle(self, envelope: Envelope) -> None:
-        reply = envelope.reply_to
-        if reply is None:
-            await self._dispatch(envelope.message)
-            return
-        reply.delivered = True
-        try:
-            reply.set(await self._dispatch(envelope.message))
-        except Exception as error:  # pykka's rule: it is the asker's to deal with
-            reply.set_error(error)
-        except BaseException:
-            reply.set_error(self.actor_inbox.dead_error())
-            raise
+    def _was_given_up(self) -> bool:
+        if self._tasks is not None and self._tasks.given_up:
+            return True
+        return any(drive.given_up for drive in self._drives)
 
-    async def _dispatch(self, message: Any) -> Any:
-        if not isinstance(message, _PROXY_MESSAGES):
-            return await self.on_receive(message)
-        result = self._handle_receive(message)
-        return await result if inspect.iscoroutine(result) else result
+
+def _check_hook(name: str, hook: Callable[..., Any]) -> None:
+    if inspect.isasyncgenfunction(hook):
+        raise TypeError(f"{name} must return once, not yield: a message has one reply")
+    if not inspect.iscoroutinefunction(hook):
+        raise TypeError(f"{name} must be an `async def` method")

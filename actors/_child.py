@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Generic
 
 import trio
 
 from ._actor import TrioActor
 from ._errors import ActorStartError, AskedSelf
+from ._observer import Observation
 from ._ref import TrioActorRef
 from ._restart import RestartType, check_choice
+from ._types import M_contra, R_co
 
-__all__ = ["Child", "ChildSpec"]
+__all__ = ["ABANDON_AFTER_S", "Child", "ChildSpec"]
+
+ABANDON_AFTER_S = 0.5
+"""Seconds between cancelling what did not stop in time and leaving it where it stands."""
 
 
 @dataclass(frozen=True, slots=True)
-class ChildSpec:
+class ChildSpec(Generic[M_contra, R_co]):
     """How to make, restart and stop a child.
 
     `factory` returns a new actor each time. `shutdown_s` is how long an orderly stop may take before the
-    child is cancelled.
+    child is cancelled, and soon after that abandoned.
     """
 
     name: str
-    factory: Callable[[], TrioActor]
+    factory: Callable[[], TrioActor[M_contra, R_co]]
     restart: RestartType = "permanent"
     shutdown_s: float = 5.0
 
@@ -41,17 +47,20 @@ class Child:
 
     `ref` is the present or last incarnation. `active` says that a task of it exists, `running` that its
     `on_start` is done, `stopping` that somebody stops it on purpose, `leaving` that this is for good, `gone`
-    that it will never run again, `past` when it was restarted.
+    that it will never run again, `past` when it was restarted lately, `restarts` how often at all (-1 before the
+    first incarnation).
     """
 
     __slots__ = (
         "_back_off_scope",
         "_changed",
+        "_observation",
         "active",
         "gone",
         "leaving",
         "past",
         "ref",
+        "restarts",
         "running",
         "spec",
         "start_error",
@@ -59,8 +68,10 @@ class Child:
         "was_running",
     )
 
-    def __init__(self, spec: ChildSpec) -> None:
+    def __init__(self, spec: ChildSpec[Any, Any], observation: Observation | None = None) -> None:
         self.spec = spec
+        self.restarts = -1
+        self._observation = observation
         self.ref: TrioActorRef | None = None
         self.active = False
         self.running = False
@@ -78,7 +89,8 @@ class Child:
         try:
             if delay_s > 0:
                 await self._back_off(delay_s)
-            return None if self.stopping else await self._live()
+            actor = None if self.stopping else self._next_actor()
+            return await actor._run(self._started) if isinstance(actor, TrioActor) else actor
         except BaseException:  # cancelled with its supervisor: nobody shall wait for it any more
             self.gone = True
             raise
@@ -86,12 +98,14 @@ class Child:
             self.active = self.running = False
             self.changed()
 
-    async def _live(self) -> BaseException | None:
+    def _next_actor(self) -> TrioActor | Exception:
+        self.restarts += 1
+        if self.restarts and self._observation is not None:
+            self._observation.restarted(self.spec.name, self.restarts)
         try:
-            actor = self._make_actor()
+            return self._make_actor()
         except Exception as error:  # the factory is the child's own code
             return error
-        return await actor._run(self._started)
 
     async def _back_off(self, delay_s: float) -> None:
         with trio.CancelScope() as scope:
@@ -112,6 +126,7 @@ class Child:
                 "it must make a new one each time"
             )
         actor.actor_inbox.owner_name = self.spec.name
+        actor._observation = self._observation
         self.ref = actor.actor_ref
         return actor
 
@@ -145,10 +160,6 @@ class Child:
             await self._wait_changed()
         return self.running
 
-    async def _wait_inactive(self) -> None:
-        while self.active:
-            await self._wait_changed()
-
     async def _wait_changed(self) -> None:
         if self.ref is not None and self.ref.actor_inbox.owner_task is trio.lowlevel.current_task():
             raise AskedSelf(f"actor {self.spec.name!r} cannot wait for its own end or successor")
@@ -174,14 +185,40 @@ class Child:
             self._back_off_scope.cancel()
 
     async def stop(self) -> None:
-        """Stop the present incarnation and keep it from being restarted; cancel it after `shutdown_s`."""
+        """Stop the present incarnation and keep it from being restarted; cancel it after `shutdown_s`.
+
+        Abandon it if that does not help.
+        """
+        self.begin_stop()
+        with trio.move_on_after(self.spec.shutdown_s):
+            await self.wait_inactive()
+            return
+        self.cancel()
+        with trio.move_on_after(ABANDON_AFTER_S):
+            await self.wait_inactive()
+            return
+        self.abandon()
+        await self.wait_inactive()
+
+    def begin_stop(self) -> None:
+        """Ask it to stop, without a deadline."""
         self.stopping = True
         self.call_off_restart()
+        self._call(TrioActorRef.request_stop)
+
+    def cancel(self) -> None:
+        """Cancel the present incarnation."""
+        self._call(TrioActorRef._kill)
+
+    def abandon(self) -> None:
+        """Leave the present incarnation where it stands."""
+        self._call(TrioActorRef._abandon)
+
+    def _call(self, call: Callable[[TrioActorRef], None]) -> None:
         if self.ref is not None:
-            self.ref.request_stop()
-        with trio.move_on_after(self.spec.shutdown_s):
-            await self._wait_inactive()
-            return
-        if self.ref is not None:
-            self.ref._kill()
-        await self._wait_inactive()
+            call(self.ref)
+
+    async def wait_inactive(self) -> None:
+        """Wait until no task of it exists."""
+        while self.active:
+            await self._wait_changed()

@@ -6,18 +6,23 @@ time"; what is here is what pykka has no word for. Errors that only ever appear 
 
 from __future__ import annotations
 
+import queue
+
 import pykka
 
 __all__ = [
+    "ActorAbandoned",
     "ActorCancelled",
     "ActorError",
     "ActorNameTaken",
     "ActorStartError",
+    "AlreadyReplied",
     "AskTimeout",
     "AskedSelf",
     "BlockingCallInLoop",
     "MailboxFull",
     "RestartIntensityExceeded",
+    "StashFull",
     "single_cause",
 ]
 
@@ -27,7 +32,18 @@ class ActorError(Exception):
 
 
 class MailboxFull(ActorError):  # noqa: N818
-    """The user lane has no room: the sender must wait (`atell`), drop the message or slow down."""
+    """The user lane has no room: the sender must wait (`atell`), drop the message or slow down.
+
+    Also the answer to an ask that was dropped to make room for a newer message.
+    """
+
+
+class StashFull(ActorError):  # noqa: N818
+    """The stash holds its `stash_size_max` messages: unstash, refuse the message, or raise the limit."""
+
+
+class AlreadyReplied(ActorError, queue.Full):  # noqa: N818
+    """A second reply was given to one ask. The first stands; `queue.Full` is pykka's name for it."""
 
 
 class BlockingCallInLoop(ActorError, RuntimeError):  # noqa: N818
@@ -52,6 +68,10 @@ class ActorStartError(ActorError):
 
 class ActorCancelled(ActorError):  # noqa: N818
     """Exit reason of an actor that was cancelled: not a failure, and never a cause for a restart."""
+
+
+class ActorAbandoned(ActorCancelled):
+    """Exit reason of an actor that was cancelled and did not end: its handler was left where it stood."""
 
 
 class RestartIntensityExceeded(ActorError):  # noqa: N818

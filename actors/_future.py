@@ -10,7 +10,6 @@ Rules.
 
 from __future__ import annotations
 
-import queue
 import sys
 import threading
 from collections.abc import Callable, Generator
@@ -20,14 +19,15 @@ from typing import Any
 import pykka
 import trio
 
-from ._errors import AskedSelf, BlockingCallInLoop
+from ._errors import AlreadyReplied, AskedSelf, BlockingCallInLoop
+from ._types import R
 
 __all__ = ["TrioFuture"]
 
 _ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
 
-class TrioFuture(pykka.Future[Any]):
+class TrioFuture(pykka.Future[R]):
     """A `pykka.Future` for trio. Its defaults live on the class: most futures only ever set two fields."""
 
     delivered = False
@@ -49,8 +49,8 @@ class TrioFuture(pykka.Future[Any]):
 
     # ------------------------------------------------------------- settling
 
-    def set(self, value: Any = None) -> None:
-        """Settle with a value. Raises `queue.Full` when already settled, as pykka does."""
+    def set(self, value: R | None = None) -> None:
+        """Settle with a value. Raises `AlreadyReplied` (a `queue.Full`, as in pykka) when already settled."""
         self._check_unsettled()
         self._value = value
         self._settled()
@@ -76,7 +76,9 @@ class TrioFuture(pykka.Future[Any]):
 
     def _check_unsettled(self) -> None:
         if self._done or self._get_hook is not None:
-            raise queue.Full
+            raise AlreadyReplied(
+                "this ask has its reply already: an actor replies once, by returning from its handler"
+            )
 
     def _settled(self) -> None:
         # Order matters: a waiter registers itself first and looks at _done after.
@@ -97,10 +99,10 @@ class TrioFuture(pykka.Future[Any]):
 
     # -------------------------------------------------------------- waiting
 
-    def __await__(self) -> Generator[Any, None, Any]:
+    def __await__(self) -> Generator[Any, None, R]:
         return self.wait().__await__()
 
-    async def wait(self) -> Any:
+    async def wait(self) -> R:
         """Wait inside trio for the value, or raise the error it was settled with."""
         if self._get_hook is not None:
             raise RuntimeError(
@@ -132,7 +134,7 @@ class TrioFuture(pykka.Future[Any]):
         self._task = None
         return trio.lowlevel.Abort.SUCCEEDED
 
-    def get(self, *, timeout: float | None = None) -> Any:
+    def get(self, *, timeout: float | None = None) -> R:
         """Block this thread until the value is there, at most `timeout` seconds (then `pykka.Timeout`).
 
         Raises `BlockingCallInLoop` on the thread of a trio loop unless the value is there already.
@@ -151,10 +153,11 @@ class TrioFuture(pykka.Future[Any]):
         if not self._done and not self._thread_event.wait(timeout):
             raise pykka.Timeout(f"{timeout} seconds")
 
-    def _result(self) -> Any:
+    def _result(self) -> R:
         if self._error is not None:
             raise self._error
-        return self._value
+        value: R = self._value
+        return value
 
 
 def _current_token() -> trio.lowlevel.TrioToken | None:

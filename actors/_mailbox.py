@@ -3,8 +3,12 @@
 Rules.
 - The system lane (reports of own children, timers, stop) goes first and has no limit: only the runtime and
   the actor's own parts write to it. The user lane holds at most `size_max` messages.
-- A full user lane refuses at the sender (`MailboxFull`) or makes it wait; nothing accepted is dropped.
-  Senders that wait are served in the order they came, so one sender's messages keep their order.
+- A full user lane refuses at the sender (`MailboxFull`), makes it wait, or drops its oldest message, as the
+  sender chooses. All three are counted; what is accepted is dropped by that choice alone.
+  Senders that wait are served in the order they came, so one sender's messages keep their order. One that drops
+  the oldest does not wait, and so overtakes them.
+- What the actor gave back (unstashed), or a predecessor left over, comes before the user lane and is not limited:
+  it was accepted before.
 - Draining refuses new user messages and ends after the last accepted one. Closing refuses everything and
   hands back what was not taken. Both wake waiting senders with `ActorDeadError`: their messages were never
   accepted.
@@ -14,9 +18,9 @@ Rules.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import outcome
 import pykka
@@ -25,7 +29,10 @@ import trio
 from ._errors import BlockingCallInLoop, MailboxFull
 from ._future import TrioFuture
 
-__all__ = ["Envelope", "Mailbox", "MailboxStatistics", "ReturnableEnvelope"]
+__all__ = ["Envelope", "Mailbox", "MailboxStatistics", "OnFull", "ReturnableEnvelope"]
+
+OnFull = Literal["fail", "drop_oldest"]
+"""What a told message does when the user lane is full."""
 
 
 class Envelope:
@@ -33,13 +40,18 @@ class Envelope:
 
     __slots__ = ("message", "reply_to")
 
-    def __init__(self, message: Any, reply_to: TrioFuture | None = None) -> None:
+    def __init__(self, message: Any, reply_to: TrioFuture[Any] | None = None) -> None:
         self.message = message
         self.reply_to = reply_to
 
     def bounce(self, error: pykka.ActorDeadError, reason: BaseException | None) -> None:  # noqa: ARG002
         """The actor ended (for `reason`) before it took this message: tell whoever asked."""
         if self.reply_to is not None and not self.reply_to.done():
+            self.reply_to.set_error(error)
+
+    def drop(self, error: MailboxFull) -> None:
+        """It was dropped for a newer one: tell whoever asked."""
+        if self.reply_to is not None:
             self.reply_to.set_error(error)
 
 
@@ -61,15 +73,20 @@ class ReturnableEnvelope(Envelope):
 class MailboxStatistics:
     """Counts since the actor began, and what is waiting now.
 
-    `refused` were turned away for lack of room; `unhandled` were accepted and left over at the end.
+    For lack of room senders `waited`, messages were `refused`, or older ones `dropped`. `unhandled` were
+    accepted and left over at the end. `returned_queued` come before the user lane: unstashed, or left over by
+    a predecessor.
     """
 
     size_max: int
     user_queued: int
     system_queued: int
+    returned_queued: int
     senders_waiting: int
     accepted: int
+    waited: int
     refused: int
+    dropped: int
     unhandled: int
 
 
@@ -81,13 +98,16 @@ class Mailbox:
 
     __slots__ = (
         "_accepted",
+        "_dropped",
         "_putters",
         "_reader",
         "_refused",
+        "_returned",
         "_system",
         "_token",
         "_unhandled",
         "_user",
+        "_waited",
         "closed",
         "draining",
         "owner_name",
@@ -105,11 +125,14 @@ class Mailbox:
         self.draining = False
         self._user: deque[Envelope] = deque()
         self._system: deque[Envelope] | None = None  # most actors never need it
+        self._returned: deque[Envelope] | None = None
         self._putters: OrderedDict[trio.lowlevel.Task, Envelope] | None = None
         self._reader: trio.lowlevel.Task | None = None
         self._token = trio.lowlevel.current_trio_token()
         self._accepted = 0
+        self._waited = 0
         self._refused = 0
+        self._dropped = 0
         self._unhandled = 0
 
     # -------------------------------------------------------------- senders
@@ -132,17 +155,29 @@ class Mailbox:
         else:
             self.put_from_thread(envelope, None)
 
+    def offer(self, envelope: Envelope, on_full: OnFull) -> None:
+        """Accept the envelope, doing as the sender says when there is no room; from any thread."""
+        put = self.put_nowait if on_full == "fail" else self._put_newest
+        if self.in_loop():
+            put(envelope)
+        else:
+            self._call_from_thread(trio.from_thread.run_sync, put, envelope)
+
     def put_from_thread(self, envelope: Envelope, timeout_s: float | None) -> None:
         """Block a foreign thread until there is room; `pykka.Timeout` after `timeout_s` seconds."""
+        try:
+            self._call_from_thread(trio.from_thread.run, self._aput_within, envelope, timeout_s)
+        except trio.TooSlowError:
+            raise pykka.Timeout(f"{timeout_s} seconds") from None
+
+    def _call_from_thread(self, call: Callable[..., Any], *args: Any) -> None:
         if trio.lowlevel.in_trio_run():
             raise BlockingCallInLoop(
                 f"actor {self.owner_name!r} belongs to another trio run, and waiting for it would stop "
                 "this one: call it through trio.to_thread.run_sync"
             )
         try:
-            trio.from_thread.run(self._aput_within, envelope, timeout_s, trio_token=self._token)
-        except trio.TooSlowError:
-            raise pykka.Timeout(f"{timeout_s} seconds") from None
+            call(*args, trio_token=self._token)
         except (trio.RunFinishedError, trio.Cancelled):
             # The loop ended: the cancelled task was its own, not one of this thread.
             raise self.dead_error() from None
@@ -167,7 +202,17 @@ class Mailbox:
         self._user.append(envelope)
         self._accepted += 1
         if self._reader is not None:
-            self._wake_reader()
+            self.wake()
+
+    def _put_newest(self, envelope: Envelope) -> None:
+        if len(self._user) >= self.size_max and self.accepting():
+            self._dropped += 1
+            self._user.popleft().drop(
+                MailboxFull(
+                    f"dropped from the full mailbox of actor {self.owner_name!r} for a newer message"
+                )
+            )
+        self.put_nowait(envelope)
 
     async def aput(self, envelope: Envelope) -> None:
         """Accept the envelope, waiting for room. Cancelled while waiting: it was never accepted."""
@@ -182,6 +227,7 @@ class Mailbox:
             self._refuse_full()
         if self._putters is None:
             self._putters = OrderedDict()
+        self._waited += 1
         putters = self._putters
         putters[task] = envelope
 
@@ -199,11 +245,21 @@ class Mailbox:
             self._system = deque()
         self._system.append(envelope)
         if self._reader is not None:
-            self._wake_reader()
+            self.wake()
 
-    def preload(self, envelopes: list[Envelope]) -> None:
-        """Put these before everything else; for messages a predecessor accepted and did not take."""
-        self._user.extendleft(reversed(envelopes))
+    def put_back(
+        self, envelopes: list[Envelope], place: Callable[[Envelope], float] | None = None
+    ) -> list[Envelope]:
+        """Put these before the user lane, together with what was put back before and sorted by `place`.
+
+        Returns all that is there now.
+        """
+        every = [*(self._returned or ()), *envelopes]
+        if place is not None:
+            every.sort(key=place)
+        self._returned = deque(every)
+        self.wake()
+        return every
 
     def _refuse_full(self) -> NoReturn:
         if not self.accepting():
@@ -226,8 +282,8 @@ class Mailbox:
     # --------------------------------------------------------------- reader
 
     def empty(self) -> bool:
-        """Whether both lanes are empty."""
-        return not self._user and not self._system
+        """Whether there is nothing to take."""
+        return not self._user and not self._system and not self._returned
 
     def drained(self) -> bool:
         """Whether it is draining and has nothing left."""
@@ -237,19 +293,22 @@ class Mailbox:
         """Refused: pykka's blocking read has no place in a trio loop."""
         raise BlockingCallInLoop("a mailbox is read by its actor alone, with wait() and pop()")
 
-    async def wait(self) -> None:
-        """Wait, in the actor's own task, until something is queued or it has drained."""
+    def wait(self) -> Awaitable[Any]:
+        """Wait, in the actor's own task, until something is queued or it has drained.
+
+        Not a coroutine function itself, which saves every idle actor a frame: await the result at once.
+        """
         if self.empty() and not self.draining:
             self._reader = trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._abort_wait)
-        else:
-            await trio.lowlevel.checkpoint()
+            return trio.lowlevel.wait_task_rescheduled(self._abort_wait)  # noqa: ASYNC105
+        return trio.lowlevel.checkpoint()  # noqa: ASYNC105
 
     def _abort_wait(self, _: Callable[[], Any]) -> trio.lowlevel.Abort:
         self._reader = None
         return trio.lowlevel.Abort.SUCCEEDED
 
-    def _wake_reader(self) -> None:
+    def wake(self) -> None:
+        """Let the reader look again, if it waits."""
         reader, self._reader = self._reader, None
         if reader is not None:
             trio.lowlevel.reschedule(reader)
@@ -258,6 +317,8 @@ class Mailbox:
         """The next envelope, system lane first; None if there is none. Lets one waiting sender in."""
         if self._system:
             return self._system.popleft()
+        if self._returned:
+            return self._returned.popleft()
         if not self._user:
             return None
         envelope = self._user.popleft()
@@ -272,15 +333,16 @@ class Mailbox:
         """Take no more user messages; those accepted are still handled."""
         self.draining = True
         self._turn_putters_away()
-        self._wake_reader()
+        self.wake()
 
     def close(self) -> list[Envelope]:
         """Take nothing any more. Returns what was accepted and not taken, in order, system lane first."""
         self.closed = True
         self._turn_putters_away()
-        left = [*(self._system or ()), *self._user]
-        self._unhandled = len(self._user)
-        self._system = None
+        user = [*(self._returned or ()), *self._user]
+        left = [*(self._system or ()), *user]
+        self._unhandled = len(user)
+        self._system = self._returned = None
         self._user.clear()
         return left
 
@@ -295,8 +357,11 @@ class Mailbox:
             size_max=self.size_max,
             user_queued=len(self._user),
             system_queued=len(self._system or ()),
+            returned_queued=len(self._returned or ()),
             senders_waiting=len(self._putters or ()),
             accepted=self._accepted,
+            waited=self._waited,
             refused=self._refused,
+            dropped=self._dropped,
             unhandled=self._unhandled,
         )

@@ -28,6 +28,7 @@ from ._mailbox import Envelope, ReturnableEnvelope
 from ._ref import TrioActorRef
 from ._restart import RestartType
 from ._supervisor import Supervisor
+from ._types import M, R
 
 __all__ = ["Registry", "RegistryStatistics"]
 
@@ -35,7 +36,7 @@ _log = logging.getLogger("actors")
 
 K = TypeVar("K", bound=Hashable)
 
-_Factory = Callable[[], TrioActor]
+_Factory = Callable[[], TrioActor[Any, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,13 @@ class Registry(Generic[K]):
         self._redelivered = 0
         self._dropped = 0
 
-    def get(self, key: K) -> TrioActorRef | None:
+    def get(self, key: K) -> TrioActorRef[Any, Any] | None:
         """The actor of that key if it is running; never activates."""
         return self._supervisor.child(self._name_of(key))
 
-    async def get_or_activate(self, key: K, factory: _Factory) -> TrioActorRef:
+    async def get_or_activate(
+        self, key: K, factory: Callable[[], TrioActor[M, R]]
+    ) -> TrioActorRef[M, R]:
         """The actor of that key, made by `factory` if there is none.
 
         Raises `ActorStartError` if it cannot start, `ActorDeadError` if the supervisor is not running.
@@ -87,8 +90,12 @@ class Registry(Generic[K]):
         return await self._supervisor.get_or_start(spec)
 
     async def ask(
-        self, key: K, factory: _Factory, message: Any, timeout_s: float | None = None
-    ) -> Any:
+        self,
+        key: K,
+        factory: Callable[[], TrioActor[M, R]],
+        message: M,
+        timeout_s: float | None = None,
+    ) -> R:
         """Ask the actor of that key, activating it if need be, at most `timeout_s` seconds in all.
 
         Raises like `get_or_activate` and `TrioActorRef.aask`. `ActorDeadError` from the actor means that it
@@ -98,9 +105,9 @@ class Registry(Generic[K]):
             return await self._ask(key, factory, message)
         raise AskTimeout(f"actor {self._name_of(key)!r} did not reply within {timeout_s} s")
 
-    async def _ask(self, key: K, factory: _Factory, message: Any) -> Any:
+    async def _ask(self, key: K, factory: Callable[[], TrioActor[M, R]], message: M) -> R:
         while True:
-            ref = self.get(key) or await self.get_or_activate(key, factory)
+            ref: TrioActorRef[M, R] = self.get(key) or await self.get_or_activate(key, factory)
             try:
                 reply = await ref._post(message)
             except pykka.ActorDeadError:
@@ -111,7 +118,7 @@ class Registry(Generic[K]):
                 if reply.delivered:
                     raise
 
-    async def tell(self, key: K, factory: _Factory, message: Any) -> None:
+    async def tell(self, key: K, factory: Callable[[], TrioActor[M, R]], message: M) -> None:
         """Tell the actor of that key, activating it if need be and waiting for room.
 
         Raises like `get_or_activate`, and `MailboxFull` to an actor that tells itself.
@@ -133,13 +140,13 @@ class Registry(Generic[K]):
 
     # ---------------------------------------------------------- redelivery
 
-    def _make(self, key: K, factory: _Factory) -> TrioActor:
+    def _make(self, key: K, factory: Callable[[], TrioActor[M, R]]) -> TrioActor[M, R]:
         actor = factory()
         self._activations += 1
         messages = self._returned.pop(key, None)
         if messages:
             envelopes: list[Envelope] = [self._envelope(key, factory, m) for m in messages]
-            actor.actor_inbox.preload(envelopes)
+            actor.actor_inbox.put_back(envelopes)
             self._redelivered += len(messages)
         return actor
 

@@ -24,7 +24,8 @@ import trio
 
 from ._actor import TrioActor
 from ._child import Child, ChildSpec
-from ._errors import ActorNameTaken, ActorStartError, RestartIntensityExceeded
+from ._errors import ActorAbandoned, ActorNameTaken, ActorStartError, RestartIntensityExceeded
+from ._observer import Observation
 from ._ref import TrioActorRef
 from ._restart import (
     BackOff,
@@ -64,10 +65,11 @@ class SupervisorPolicy:
 class SupervisorMemory:
     """What outlives one incarnation: the permanent children, in start order, and the counts."""
 
-    permanent: dict[str, ChildSpec] = field(default_factory=dict)
+    permanent: dict[str, ChildSpec[Any, Any]] = field(default_factory=dict)
     started: int = 0
     restarts: int = 0
     given_up: int = 0
+    abandoned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,15 @@ class _Escalate:
 class SupervisorActor(TrioActor):
     """One incarnation of a supervisor. Its children run as its child tasks."""
 
-    def __init__(self, name: str, policy: SupervisorPolicy, memory: SupervisorMemory) -> None:
+    def __init__(
+        self,
+        name: str,
+        policy: SupervisorPolicy,
+        memory: SupervisorMemory,
+        observation: Observation | None,
+    ) -> None:
         super().__init__()
+        self._observation = observation
         self.children: dict[str, Child] = {}
         self._name = name
         self._policy = policy
@@ -133,14 +142,14 @@ class SupervisorActor(TrioActor):
 
     # ------------------------------------------------------------- children
 
-    def launch(self, spec: ChildSpec) -> Child:
+    def launch(self, spec: ChildSpec[Any, Any]) -> Child:
         """Begin to start a child, without waiting. Raises `ActorNameTaken`."""
         if spec.name in self.children:
             raise ActorNameTaken(
                 f"supervisor {self._name!r} has a child {spec.name!r} already: "
                 "stop it first or choose another name"
             )
-        child = self.children[spec.name] = Child(spec)
+        child = self.children[spec.name] = Child(spec, self._observation)
         if spec.restart == "permanent":
             self._memory.permanent[spec.name] = spec
         self._memory.started += 1
@@ -150,7 +159,7 @@ class SupervisorActor(TrioActor):
     def _begin(self, child: Child, delay_s: float) -> None:
         child.stopping = False
         child.active = True
-        self.start_soon(self._run_child, child, delay_s, name=child.spec.name)
+        self._open_tasks().start_part(self._run_child, child, delay_s, name=child.spec.name)
 
     def forget(self, child: Child) -> None:
         """The child is over for good; its name is free."""
@@ -165,6 +174,7 @@ class SupervisorActor(TrioActor):
     async def _run_child(self, child: Child, delay_s: float) -> None:
         try:
             reason = await child.live(delay_s)
+            self._memory.abandoned += isinstance(reason, ActorAbandoned)
             if child.leaving:  # whoever stopped it may have been cancelled meanwhile
                 self.forget(child)
             elif not child.stopping:
@@ -255,7 +265,7 @@ class SupervisorActor(TrioActor):
             delay_s = self._count_restart(child, reason, decision)
             await self._stop_group(child)
         self._generation += 1  # a start still pending is now part of this one
-        self.start_soon(self._announce_start, delay_s, self._generation)
+        self._start_part(self._announce_start, delay_s, self._generation)
 
     async def _stop_group(self, failed: Child) -> None:
         children = list(self.children.values())
@@ -286,6 +296,25 @@ class SupervisorActor(TrioActor):
                 return  # its failure is in the system lane and decides about the rest
 
     # ------------------------------------------------------------- shutdown
+
+    async def stop_child(self, child: Child) -> None:
+        """Stop a child for good and wait for its end. Its deadline is kept even if the wait is cancelled."""
+        child.leaving = True
+        if child.active and self.accepts_children():
+            self._start_part(child.stop)
+        child.begin_stop()
+        await child.wait_inactive()
+        self.forget(child)
+
+    def _cancel(self) -> None:
+        super()._cancel()
+        for child in self.children.values():
+            child.cancel()
+
+    def _abandon(self) -> None:
+        super()._abandon()
+        for child in self.children.values():
+            child.abandon()
 
     async def _stop_children(self) -> None:
         self._shutting_down = True

@@ -2,7 +2,8 @@
 
 Rules.
 - Everything it starts is over when the block is left: stopped in reverse start order, each child within its
-  own deadline and all of them within the system's `shutdown_s`, after which the rest is cancelled.
+  own deadline and all of them within the system's `shutdown_s`, after which the rest is cancelled, and abandoned
+  if it does not heed that (half a second later).
 - A cancelled caller gets the same orderly stop: the cancellation reaches the block, not the actors.
 - A root supervisor that gives up cancels the block, and `RestartIntensityExceeded` is what the block raises.
 - Nothing is global: systems in one process know nothing of each other.
@@ -15,6 +16,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from ._child import ABANDON_AFTER_S
+from ._observer import Observation, Observer
 from ._restart import exit_kind
 from ._supervision import SupervisorActor, SupervisorPolicy
 from ._supervisor import Supervisor
@@ -25,11 +28,19 @@ __all__ = ["ActorSystem", "open_actor_system"]
 class ActorSystem(Supervisor):
     """The root supervisor of a system. Made by `open_actor_system`."""
 
-    def __init__(self, name: str, policy: SupervisorPolicy, shutdown_s: float) -> None:
-        super().__init__(name, policy)
+    def __init__(
+        self,
+        name: str,
+        policy: SupervisorPolicy,
+        shutdown_s: float,
+        observation: Observation | None,
+    ) -> None:
+        super().__init__(name, policy, observation)
         self._shutdown_s = shutdown_s
         self._started = trio.Event()
         self._over = trio.Event()
+        self._root = self._make_actor()
+        self._root.actor_inbox.owner_name = name
 
     async def _run(self, root: SupervisorActor) -> None:
         try:
@@ -46,24 +57,26 @@ class ActorSystem(Supervisor):
             raise reason
 
     async def _open(self, nursery: trio.Nursery) -> None:
-        root = self._make_actor()
-        root.actor_inbox.owner_name = self.name
-        nursery.start_soon(self._run, root, name=f"actor system {self.name}")
+        nursery.start_soon(self._run, self._root, name=f"actor system {self.name}")
         await self._started.wait()
 
     async def shutdown(self) -> None:
-        """Stop everything, at most `shutdown_s` seconds in order, then cancel. Not hurried by the caller's
-        own cancellation. Leaving the block does this; calling it earlier or twice is harmless.
+        """Stop everything, at most `shutdown_s` seconds in order, then cancel, then abandon.
+
+        Not hurried by the caller's own cancellation. Leaving the block does this; calling it earlier or twice is
+        harmless.
         """
-        root = self._actor
-        if root is None:
-            return
+        root = self._root
         with trio.CancelScope(shield=True):
             root.actor_ref.request_stop()
             with trio.move_on_after(self._shutdown_s):
                 await self._over.wait()
                 return
             root._cancel()
+            with trio.move_on_after(ABANDON_AFTER_S):
+                await self._over.wait()
+                return
+            root._abandon()
             await self._over.wait()
 
 
@@ -73,13 +86,15 @@ async def open_actor_system(
     *,
     policy: SupervisorPolicy | None = None,
     shutdown_s: float = 30.0,
+    observer: Observer | None = None,
 ) -> AsyncIterator[ActorSystem]:
     """Run an actor system for the length of the block.
 
-    `policy` is the root supervisor's. Raises what the block raises; `RestartIntensityExceeded` when the root
-    gave up; an `ExceptionGroup` of both if both happened.
+    `policy` is the root supervisor's; `observer` hears what all actors of the system do. Raises what the block
+    raises; `RestartIntensityExceeded` when the root gave up; an `ExceptionGroup` of both if both happened.
     """
-    system = ActorSystem(name, policy or SupervisorPolicy(), shutdown_s)
+    observation = None if observer is None else Observation(observer)
+    system = ActorSystem(name, policy or SupervisorPolicy(), shutdown_s, observation)
     error: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:

@@ -4,38 +4,65 @@ Rules.
 - The nursery is opened with the first task, in a task of its own beside the actor: an actor without child
   tasks pays nothing.
 - It has a nursery's semantics: an exception in one task cancels the others and fails the actor.
-- `aclose` cancels them and returns when the last one is over.
+- `aclose` cancels them and returns when the last one is over. A task that goes on although it was cancelled is
+  left where it stands when it is abandoned, or by and by (see `_drive`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import trio
 
-from ._errors import single_cause
+from ._drive import Drive
+from ._errors import ActorAbandoned, single_cause
+from ._mailbox import Mailbox
 
 __all__ = ["ActorTasks"]
 
-_Start = tuple[Callable[..., Awaitable[Any]], tuple[Any, ...], str | None]
+_Start = tuple[Callable[..., Awaitable[Any]], tuple[Any, ...], object]
 
 
 class ActorTasks:
-    """A nursery inside `host`, opened at once; `failed` hears of an exception that escapes a task."""
+    """A nursery inside `host`, opened at once, for the actor that owns the mailbox `owner`.
 
-    __slots__ = ("_closing", "_failed", "_nursery", "_over", "_waiting")
+    `failed` hears of an exception that escapes a task; `given_up` tells whether one was left where it stood.
+    """
 
-    def __init__(self, host: trio.Nursery, failed: Callable[[Exception], None], name: str) -> None:
+    __slots__ = (
+        "_closing",
+        "_drives",
+        "_failed",
+        "_nursery",
+        "_over",
+        "_owner",
+        "_waiting",
+        "given_up",
+    )
+
+    def __init__(
+        self, host: trio.Nursery, failed: Callable[[Exception], None], owner: Mailbox
+    ) -> None:
+        self.given_up = False
         self._failed = failed
+        self._owner = owner
+        self._drives: set[Drive[Any]] = set()
         self._nursery: trio.Nursery | None = None
         self._over = trio.Event()
         self._waiting: list[_Start] = []
         self._closing = False
-        host.start_soon(self._run, name=name)
+        host.start_soon(self._run, name=f"tasks of {owner.owner_name}")
 
     def start_soon(
         self, async_fn: Callable[..., Awaitable[Any]], *args: Any, name: str | None = None
+    ) -> None:
+        """Start a task of the actor's own code, which can be abandoned."""
+        self.start_part(partial(self._step, async_fn, *args), name=name or async_fn)
+
+    def start_part(
+        self, async_fn: Callable[..., Awaitable[Any]], *args: Any, name: object = None
     ) -> None:
         """Start a task, in the nursery or as soon as it is open."""
         if self._nursery is None:
@@ -47,8 +74,33 @@ class ActorTasks:
         """Cancel every task; those not begun never begin."""
         self._closing = True
         self._waiting.clear()
+        self._doom()
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
+
+    def abandon(self) -> None:
+        """Leave every task that is still there. From another task only."""
+        self.cancel()
+        for drive in list(self._drives):
+            drive.abandon()
+
+    def _doom(self) -> None:
+        for drive in self._drives:
+            drive.doomed = True
+
+    async def _step(self, async_fn: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        code = async_fn(*args)
+        if not isinstance(code, Coroutine):
+            raise TypeError(f"start_soon needs an async function; {async_fn!r} returned {code!r}")
+        drive = Drive(code, self._owner)
+        self._drives.add(drive)
+        try:
+            await drive
+        except Exception:  # the nursery is about to cancel the others
+            self._doom()
+            raise
+        finally:
+            self._drives.discard(drive)
 
     async def aclose(self) -> None:
         """Cancel every task and wait until the last is over."""
@@ -59,6 +111,8 @@ class ActorTasks:
         try:
             if not self._closing:
                 await self._host_tasks()
+        except* ActorAbandoned:
+            self.given_up = True
         except* Exception as group:
             self._failed(single_cause(group))
         finally:

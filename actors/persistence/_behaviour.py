@@ -28,16 +28,19 @@ class Rejected:
 
 
 class Behaviour(Protocol[S, C_contra, E]):
-    """Three functions without clock, chance or I/O. Whatever they need comes in with the command."""
+    """Three functions without clock, chance or I/O. Whatever they need comes in with the command.
 
-    def initial(self, stream: str) -> S:
+    Whoever changes `evolve` so that old events give another state deletes the snapshots: they hold the old one.
+    """
+
+    def initial(self, stream: str, /) -> S:
         """The state before the first event."""
         ...
 
-    def decide(self, state: S, command: C_contra) -> Decision[E] | Rejected:
-        """What follows from `command` in `state`. Must not change the state."""
+    def decide(self, state: S, command: C_contra, /) -> Decision[E] | Rejected:
+        """What follows from `command` in `state`. Must not change the state. What it raises is the asker's."""
         ...
 
-    def evolve(self, state: S, event: E) -> S:
+    def evolve(self, state: S, event: E, /) -> S:
         """The state after `event`: a new one, or the same one changed in place. Total over what `decide` emits."""
         ...

@@ -1,11 +1,13 @@
-"""What an event-sourced actor asks of a journal, and the three ways in which a journal can refuse.
+"""What an event-sourced actor asks of a journal, and the ways in which a journal can refuse.
 
 Rules.
 - A stream is a list of events with seqs 1, 2, 3, … without gaps. `append` adds at its end, all events or none.
 - `append` returns when the events are durable. Until then nobody has seen them.
 - `JournalRejected` means that surely nothing was written. After `JournalUnknown` nobody knows: the actor must not go
-  on from its own memory, only from what a later read shows.
+  on from its own memory, only from what a later read shows. What else an append raises counts as unknown.
 - A snapshot is a cache of the fold over a stream's beginning. Losing it changes no answer.
+
+`actors.testing` has these rules as tests for whoever writes a journal or a snapshot store.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from .._errors import ActorError
 
 __all__ = [
     "EventJournal",
+    "EventUnstorable",
+    "JournalConflict",
     "JournalFailure",
     "JournalRejected",
     "JournalUnknown",
@@ -51,7 +55,18 @@ class JournalFailure(ActorError):  # noqa: N818
 
 
 class JournalRejected(JournalFailure):
-    """Nothing was written: the stream had grown, there was no room, or an event cannot be stored."""
+    """Nothing was written, for want of room for instance. The same append may be tried again."""
+
+
+class JournalConflict(JournalRejected):
+    """Nothing was written, since the stream does not end where the appender thinks: somebody else added to it."""
+
+
+class EventUnstorable(JournalRejected):
+    """Nothing was written, since an event holds what the journal cannot store or not read back.
+
+    The message names the event's type and its stream, and says what is wrong with it.
+    """
 
 
 class JournalUnknown(JournalFailure):
@@ -63,9 +78,11 @@ class EventJournal(Protocol[E]):
     """A journal of streams."""
 
     async def append(self, stream: str, expected_seq: int, events: Sequence[E]) -> int:
-        """Add `events` to `stream`, whose last seq must be `expected_seq`; returns the new last seq once durable.
+        """Add `events`, at least one, to `stream`; returns its new last seq once they are durable.
 
-        Raises `JournalRejected` or `JournalUnknown`.
+        `expected_seq` is the last seq that the appender knows, 0 for a new stream. Raises `JournalConflict` when it is
+        not the stream's, `EventUnstorable`, any other `JournalRejected`, or `JournalUnknown`. Cancelling the wait
+        leaves it open whether the events are written.
         """
         ...
 
@@ -76,10 +93,10 @@ class EventJournal(Protocol[E]):
 
 @runtime_checkable
 class SnapshotStore(Protocol[S]):
-    """Where snapshots are kept, one per stream."""
+    """Where snapshots are kept, one per stream. What it raises is logged and does no harm."""
 
     async def save(self, stream: str, snapshot: Snapshot[S]) -> None:
-        """Keep `snapshot` instead of an older one. The state must be a value that later changes do not reach."""
+        """Keep `snapshot` instead of an older one. Later changes of its state do not reach what is kept."""
         ...
 
     async def load(self, stream: str) -> Snapshot[S] | None:

@@ -1,51 +1,40 @@
-"""An actor with a stream of its own: it replays it when it starts, and adds to it before anybody hears of anything.
+"""An actor with a stream of its own: it reads it when it starts, and adds to it before anybody hears of anything.
 
-This is the part that knows journals and nothing of decisions: `EventSourcedActor` puts decide and evolve on top, and an
-actor with other needs can do the same.
+This is the part that knows journals and nothing of decisions. `EventSourcedActor` puts decide and evolve on top; an
+actor with other needs, one that changes its state while it decides for instance, stands on this one.
+
+Rules.
+- `seq` is the last seq that is surely on disk and that this actor knows of.
+- Once it is in doubt whether an append was written, nothing more is appended: the actor fails after the present
+  message, and its successor reads what is true.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import trio
 
 from .._actor import TrioActor
-from ._journal import EventJournal, Stored
+from ._journal import EventJournal, JournalRejected, JournalUnknown, Stored
+from ._permits import RecoveryPermits
 
-__all__ = ["JournaledActor", "RecoveryPermits"]
+__all__ = ["JournaledActor"]
 
+M_contra = TypeVar("M_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
 E = TypeVar("E")
 
 
-class RecoveryPermits:
-    """How many actors may replay at once. One for all actors that share a journal."""
-
-    def __init__(self, replays_max: int) -> None:
-        if replays_max < 1:
-            raise ValueError(f"replays_max must be at least 1, not {replays_max}")
-        self._limiter = trio.CapacityLimiter(replays_max)
-
-    async def __aenter__(self) -> None:
-        await self._limiter.acquire()
-
-    async def __aexit__(self, *_: object) -> None:
-        self._limiter.release()
-
-    @property
-    def in_use(self) -> int:
-        """How many replays go on now."""
-        return self._limiter.borrowed_tokens
-
-
-class JournaledActor(TrioActor, Generic[E]):
-    """Reads its stream when it starts; `persist` adds to it.
+class JournaledActor(TrioActor[M_contra, R_co], Generic[M_contra, R_co, E]):
+    """An actor that may read and extend one stream. Takes messages M, replies with R, stores events E.
 
     Arguments:
-        stream: the name of its stream. At most one actor per stream may be alive; a `Registry` sees to that.
+        stream: the name of its stream. At most one actor per stream may be alive; a `Registry` sees to that, and
+            `JournalConflict` tells where it was not so.
         journal: where the stream is.
-        permits: bounds concurrent replays; None for no bound.
+        permits: bounds how many replay at once; shared with the others. None for no bound.
     """
 
     def __init__(
@@ -54,37 +43,49 @@ class JournaledActor(TrioActor, Generic[E]):
         super().__init__()
         self.stream = stream
         self.seq = 0
+        self.permits = permits or RecoveryPermits()
         self._journal = journal
-        self._permits = permits
+        self._doubt: BaseException | None = None
 
     async def read_stream(self, after_seq: int = 0) -> Sequence[Stored[E]]:
-        """The actor's own events after `after_seq`, under a permit. `seq` moves to the last of them."""
-        if self._permits is None:
-            stored = await self._journal.read(self.stream, after_seq)
-        else:
-            async with self._permits:
-                stored = await self._journal.read(self.stream, after_seq)
-        self.seq = stored[-1].seq if stored else max(self.seq, after_seq)
+        """The events after `after_seq`; `seq` moves to the last of them. To be called with `self.permits` held."""
+        stored = await self._journal.read(self.stream, after_seq)
+        self.seq = stored[-1].seq if stored else after_seq
         return stored
 
     async def persist(self, events: Sequence[E]) -> None:
-        """Put `events` at the end of the stream; returns when they are durable.
+        """Put `events` at the end of the stream; returns when they are durable. No events are no append.
 
-        Raises what the journal raises. After that the actor's memory may be ahead of its stream, so it must end:
-        `end_failed` does that also inside an ask, which an actor otherwise survives.
+        Raises:
+            JournalRejected: nothing was written. Whether to try again, to go on or to end is the caller's decision.
+            JournalUnknown: it is in doubt what was written. This actor ends with that error, also inside an ask.
         """
-        if events:
-            self.seq = await self._journal.append(self.stream, self.seq, events)
-
-    def end_failed(self, error: Exception) -> None:
-        """Fail this actor with `error`, whoever else is told of it. Its supervisor decides what follows."""
-
-        async def fail() -> None:
+        self.check_certain()
+        if not events:
             await trio.lowlevel.checkpoint()
-            raise error
+            return
+        try:
+            self.seq = await self._journal.append(self.stream, self.seq, events)
+        except JournalRejected:
+            raise
+        except Exception as error:
+            self._doubt = error
+            self.end_failed(error)
+            raise
+        except (
+            BaseException
+        ) as cancelled:  # being cancelled is no failure, but this one may have been written
+            self._doubt = cancelled
+            raise
 
-        self.start_soon(fail, name=f"failure of {self.stream}")
-
-    async def on_receive(self, message: Any) -> Any:
-        """To be overridden; a journaled actor that handles nothing is of no use."""
-        raise NotImplementedError(f"{type(self).__qualname__} handles no messages")
+    def check_certain(self) -> None:
+        """Raise `JournalUnknown`, and end this actor, if an earlier append was given up before its result was known."""
+        if self._doubt is None:
+            return
+        error = JournalUnknown(
+            f"stream {self.stream!r} is in doubt after seq {self.seq}: an append was given up before its result was "
+            "known, and only a new actor that reads the stream knows more"
+        )
+        error.__cause__ = self._doubt
+        self.end_failed(error)
+        raise error

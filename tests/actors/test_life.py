@@ -273,3 +273,18 @@ async def test_stop_handles_even_a_long_queue_to_its_end() -> None:
         ref.stop(block=False)
         await ref.wait_stopped()
     assert notes == ["start", *map(str, range(200)), "stop"]
+
+
+async def test_an_actor_cancelled_before_it_ran_never_starts() -> None:
+    notes: list[str] = []
+
+    def doomed() -> Noted:
+        actor = Noted(notes)
+        actor.actor_ref._kill()
+        return actor
+
+    async with open_actor_system() as system:
+        with pytest.raises(ActorStartError) as caught:
+            await system.spawn(doomed, name="n")
+        assert isinstance(caught.value.__cause__, ActorCancelled)
+    assert notes == ["start"]  # its first line, up to where it would wait

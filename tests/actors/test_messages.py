@@ -181,6 +181,21 @@ async def test_the_deadline_of_an_ask_covers_the_wait_for_room(
         assert await ref.aask(seen) == [0, 1, 2]
 
 
+async def test_waiting_for_room_in_a_mailbox_that_takes_nothing_more_is_refused_at_once() -> None:
+    async with open_actor_system() as system:
+        ref = await system.spawn(Recorder, name="r", restart="temporary")
+        release = trio.Event()
+        ref.tell(hold(release))
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(3):
+            ref.tell(number)
+        stopped = ref.stop(block=False)
+        with pytest.raises(ActorDeadError):
+            await ref.atell("too late")
+        release.set()
+        assert await stopped is True
+
+
 async def test_every_queued_ask_is_answered_when_the_actor_dies() -> None:
     answers: list[str] = []
 

@@ -320,6 +320,27 @@ async def test_a_waiting_sender_is_served_by_the_successor(autojump_clock: MockC
         assert len(book) == 8
 
 
+async def test_an_asker_that_waits_for_room_is_served_by_the_successor(
+    autojump_clock: MockClock,
+) -> None:
+    book: list[str] = []
+    replies: list[str] = []
+
+    async def ask(registry: Registry[str], number: int) -> None:
+        replies.append(await registry.ask("k", account(book), str(number)))
+
+    async with open_actor_system() as system, trio.open_nursery() as nursery:
+        registry: Registry[str] = Registry(system)
+        ref = await registry.get_or_activate("k", account(book))
+        for number in range(8):
+            nursery.start_soon(ask, registry, number)
+            await trio.testing.wait_all_tasks_blocked()
+        assert ref.statistics().mailbox.senders_waiting == 3
+        await ref.astop()
+        await trio.sleep(2)
+    assert sorted(replies) == [f"k {number}" for number in range(8)]
+
+
 async def test_an_actor_that_is_stopping_cannot_wait_for_its_own_successor(
     autojump_clock: MockClock,
 ) -> None:
