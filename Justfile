@@ -42,6 +42,15 @@ coverage:
     coverage run -m pytest
     coverage report --skip-covered --show-missing
 
+# The actor library beside plain trio and pykka: a table, no verdict.
+bench *ARGS:
+    python bench/actors.py {{ARGS}}
+
+# Write the generated pages anew.
+pages:
+    python -m opcode_runtime.testing.reference
+    python docs/actors/generate.py
+
 # The demonstration, as often as asked: `just demo 20`.
 demo TIMES="1":
     for i in $(seq {{TIMES}}); do opcode demo || exit 1; done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ def missing(what: str) -> str | None:
         return None if corpus_dir().is_dir() else f"no foreign definitions at {corpus_dir().name}"
     if what == "linux":
         return None if sys.platform == "linux" else "not on Linux"
+    if what == "golem":
+        return None if find_spec("golem") else "no enchanter-golem"
     return None if any(_is_program(folder, what) for folder in os.get_exec_path()) else f"no {what}"
 
 

@@ -1,4 +1,4 @@
-"""crypto.*, assert.*, workflow.log and workflow.fail."""
+"""crypto.*, assert.equals, workflow.log, workflow.emit and workflow.fail."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from opcode_runtime.actions import Call, builtin_registry, perform_in_place
+from opcode_runtime.actions import Call, builtin_registry, check_params, perform_in_place
 from opcode_runtime.model.errors import ErrorCode, ErrorInfo
-from opcode_runtime.model.outcome import Completed, Failed, LogRequest
+from opcode_runtime.model.outcome import Completed, EmitRequest, Failed, LogRequest
 
 REGISTRY = builtin_registry()
 
@@ -133,7 +133,46 @@ def test_an_unknown_level_is_info(level: str | None, written: str) -> None:
     call = Call()
     output("workflow.log", {"message": "m", "level": level}, call)
     (request,) = call.requests
+    assert isinstance(request, LogRequest)
     assert request.level == written
+
+
+@pytest.mark.parametrize(
+    ("params", "request_"),
+    [
+        ({"event_type": "paid", "payload": {"n": 1}}, EmitRequest("paid", {"n": 1})),
+        ({"signal": "paid", "data": [1]}, EmitRequest("paid", [1])),
+        ({"event": "paid"}, EmitRequest("paid")),
+        ({"event_type": "a", "signal": "b", "event": "c"}, EmitRequest("a")),
+        ({"signal": "b", "event": "c", "payload": None, "data": 1}, EmitRequest("b")),
+        ({"event_type": None, "event": "c", "payload": 0}, EmitRequest("c", 0)),
+        ({"event_type": 5}, EmitRequest("5")),
+    ],
+)
+def test_an_event_is_emitted_under_any_of_its_parameters_names(
+    params: dict[str, Any], request_: EmitRequest
+) -> None:
+    outcome = perform_in_place(REGISTRY.get("workflow.emit"), params, Call())
+    assert outcome == Completed({"emitted": True}, (request_,))
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"payload": 1}, {"event_type": ""}, {"event": "  "}, {"signal": None}]
+)
+def test_an_event_without_a_type_is_refused_when_defined_and_when_run(
+    params: dict[str, Any],
+) -> None:
+    assert error("workflow.emit", params).code is ErrorCode.VALIDATION_ERROR
+    assert check_params(REGISTRY.get("workflow.emit").spec, params)
+
+
+def test_a_missing_type_is_asked_for_by_all_its_names_and_may_be_an_expression() -> None:
+    spec = REGISTRY.get("workflow.emit").spec
+    [problem] = check_params(spec, {"payload": 1}, pointer="/steps/0/params")
+    assert problem.message == "missing required param 'event_type' or 'signal' or 'event'"
+    assert problem.pointer == "/steps/0/params"
+    assert check_params(spec, {"event": "${{inputs.kind}}", "data": "${{inputs.n}}"}) == []
+    assert check_params(spec, {"payload": "${{inputs.n}}"}) != []
 
 
 def test_fail_fails_for_good_with_its_reason() -> None:

@@ -17,16 +17,8 @@ from opcode_runtime import OpcodeError, open_runtime
 from opcode_runtime.engine.requests import Define
 
 LATER_ACTIONS = {
-    "assert.contains",
-    "assert.matches",
-    "assert.schema",
     "expr.eval",
-    "fs.copy",
-    "fs.delete",
-    "fs.move",
-    "fs.stat",
     "workflow.context",
-    "workflow.emit",
     "workflow.notify",
     "workflow.run",
 }

@@ -6,7 +6,7 @@ from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import effects as fx
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.errors import ErrorCode, ErrorInfo
-from opcode_runtime.model.outcome import Completed, LogRequest
+from opcode_runtime.model.outcome import Completed, EmitRequest, LogRequest
 from tests.core.hand import Hand, step
 
 
@@ -79,13 +79,15 @@ def test_a_fallback_is_no_sink_and_takes_no_sink_away_from_its_primary() -> None
     assert Hand(step("a", on_error=handler), step("b", "a")).plan.sinks == ("a",)
 
 
-def test_what_a_step_logs_is_recorded_before_its_end() -> None:
+def test_what_a_step_logs_and_emits_is_recorded_before_its_end() -> None:
 
     hand = Hand(step("a"))
     hand.start("a")
-    outcome = Completed(1, (LogRequest("info", "hello", {"n": 1}),))
+    outcome = Completed(1, (LogRequest("info", "hello", {"n": 1}), EmitRequest("seen", [2])))
     hand.take(cmd.StepReported(at=1.0, path="a", attempt=1, outcome=outcome))
-    assert hand.said[-2:] == ["workflow_logged", "step_completed"]
+    assert hand.said[-3:] == ["workflow_logged", "workflow_emitted", "step_completed"]
+    emitted = ev.WorkflowEmitted(at=1.0, step_id="a", event_type="seen", payload=[2])
+    assert hand.events[-2] == emitted
 
 
 def test_a_report_of_an_older_attempt_is_fenced_off() -> None:

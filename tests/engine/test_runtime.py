@@ -354,3 +354,13 @@ async def test_a_running_workflow_keeps_the_version_it_started_with(
         await runtime.define("t", chain(5, "work.do"))
         await handle.result()
     assert len(world.ran) == 2
+
+
+async def test_a_catastrophic_pattern_in_a_schema_costs_nothing(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    schema = {"type": "object", "properties": {"s": {"type": "string", "pattern": "^(a+)+$"}}}
+    async with open_runtime(tmp_path) as runtime:
+        await runtime.define("t", {"steps": [step("a", "crypto.uuid")]}, input_schema=schema)
+        with pytest.raises(OpcodeError, match="do not fit the input_schema at /s"):
+            await runtime.run("t", {"s": "a" * 5_000 + "b"})

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opcode_runtime.actions.settings import ActionSettings
-from opcode_runtime.model.outcome import LogLevel, LogRequest, Request
+from opcode_runtime.model.outcome import EmitRequest, LogLevel, LogRequest, Request
 
 if TYPE_CHECKING:
     from opcode_runtime.actions.resources import ActionResources
+
+ExprEvaluator = Callable[[str, dict[str, Any]], Awaitable[Any]]
+"""The value of an expression of Expr over the workflow's names, and over those given beside it."""
 
 
 @dataclass(slots=True)
@@ -30,6 +34,7 @@ class Call:
         children_dir: where supervisors of child processes record themselves.
         secrets: resolved secret values in the parameters, so that a redirect elsewhere does not carry them along.
         requests: what the action asked of its workflow, in order.
+        evaluate_expr: evaluates Expr off the loop; None outside of a workflow.
     """
 
     workflow_id: str = ""
@@ -44,9 +49,14 @@ class Call:
     children_dir: Path | None = None
     secrets: tuple[str, ...] = ()
     requests: list[Request] = field(default_factory=list)
+    evaluate_expr: ExprEvaluator | None = None
 
     def log(
         self, level: LogLevel, message: str, data: Any = None, fields: dict[str, Any] | None = None
     ) -> None:
         """Have the workflow journal a line, once the attempt has ended."""
         self.requests.append(LogRequest(level, message, data, fields or {}))
+
+    def emit(self, event_type: str, payload: Any = None) -> None:
+        """Have the workflow journal an event of the author's own kind, once the attempt has ended."""
+        self.requests.append(EmitRequest(event_type, payload))

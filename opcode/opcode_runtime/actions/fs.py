@@ -23,7 +23,7 @@ from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
 T = TypeVar("T")
 _SNIFFED_BYTES = 8192
-_PATH: dict[str, Any] = {
+PATH: dict[str, Any] = {
     "type": "string",
     "minLength": 1,
     "description": "Relative to the workflow's directory.",
@@ -31,34 +31,36 @@ _PATH: dict[str, Any] = {
 _CONTENT: dict[str, Any] = {"type": "string", "x-secret": True}
 
 
-def _schema(required: tuple[str, ...], **properties: dict[str, Any]) -> dict[str, Any]:
+def path_schema(required: tuple[str, ...], **properties: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an action that takes `path`, with further parameters."""
     return {
         "type": "object",
-        "properties": {"path": _PATH, **properties},
+        "properties": {"path": PATH, **properties},
         "required": list(required),
     }
 
 
-def _returns(**types: str) -> dict[str, Any]:
+def returns(**types: str) -> dict[str, Any]:
+    """The schema of an object whose members have these types."""
     return {"type": "object", "properties": {name: {"type": kind} for name, kind in types.items()}}
 
 
 @action(
     "fs.read",
     kind="read_only",
-    params=_schema(("path",), encoding={"type": "string", "enum": ["auto", "text", "base64"]}),
-    output=_returns(
+    params=path_schema(("path",), encoding={"type": "string", "enum": ["auto", "text", "base64"]}),
+    output=returns(
         path="string", content="string", encoding="string", size="integer", truncated="boolean"
     ),
 )
 async def fs_read(params: dict[str, Any], call: Call) -> dict[str, Any]:
     """Read a file as text, or as base64 when it holds NUL bytes."""
-    return await _off_the_loop(lambda: _read(params, call), "fs.read", params["path"])
+    return await off_the_loop(lambda: _read(params, call), "fs.read", repr(params["path"]))
 
 
 @action(
     "fs.write",
-    params=_schema(
+    params=path_schema(
         ("path", "content"),
         content=_CONTENT,
         create_dirs={"type": "boolean"},
@@ -67,41 +69,46 @@ async def fs_read(params: dict[str, Any], call: Call) -> dict[str, Any]:
             "description": 'A number (420) or octal text ("0644").',
         },
     ),
-    output=_returns(path="string", size="integer"),
+    output=returns(path="string", size="integer"),
     on_interrupt="retry",
 )
 async def fs_write(params: dict[str, Any], call: Call) -> dict[str, Any]:
     """Replace a file's content at once: readers see the old or the new, never a part."""
-    return await _off_the_loop(lambda: _write(params, call), "fs.write", params["path"])
+    return await off_the_loop(lambda: _write(params, call), "fs.write", repr(params["path"]))
 
 
 @action(
     "fs.append",
-    params=_schema(("path", "content"), content=_CONTENT),
-    output=_returns(path="string", size="integer"),
+    params=path_schema(("path", "content"), content=_CONTENT),
+    output=returns(path="string", size="integer"),
 )
 async def fs_append(params: dict[str, Any], call: Call) -> dict[str, Any]:
     """Add text to the end of a file."""
-    return await _off_the_loop(lambda: _append(params, call), "fs.append", params["path"])
+    return await off_the_loop(lambda: _append(params, call), "fs.append", repr(params["path"]))
 
 
 @action(
     "fs.list",
     kind="read_only",
-    params=_schema(
+    params=path_schema(
         ("path",),
         pattern={"type": "string", "description": "`*`, `?`, `[..]`; on names when recursive."},
         recursive={"type": "boolean"},
     ),
-    output=_returns(path="string", entries="array", truncated="boolean"),
+    output=returns(path="string", entries="array", truncated="boolean"),
 )
 async def fs_list(params: dict[str, Any], call: Call) -> dict[str, Any]:
     """List a directory, sorted by name; links are listed, never followed."""
-    return await _off_the_loop(lambda: _list(params, call), "fs.list", params["path"])
+    return await off_the_loop(lambda: _list(params, call), "fs.list", repr(params["path"]))
 
 
-async def _off_the_loop(work: Callable[[], T], name: str, path: str) -> T:
-    """Do blocking work in a thread, and translate what the system says about it."""
+async def off_the_loop(work: Callable[[], T], name: str, where: str) -> T:
+    """Do blocking work in a thread, and translate what the system says about it.
+
+    Arguments:
+        name: the action.
+        where: what it was told to work on, for the message.
+    """
     try:
         # A virtual clock does not wait for threads: under one, the work is done in line.
         if type(trio.lowlevel.current_clock()).__name__ != "SystemClock":
@@ -110,9 +117,15 @@ async def _off_the_loop(work: Callable[[], T], name: str, path: str) -> T:
     except OSError as error:
         raise OpcodeError(
             ErrorCode.EXECUTION_ERROR,
-            f"{name}: {path!r}: {error.strerror or error}",
+            f"{name}: {where}: {error.strerror or error}{_inner(error, where)}",
             details={"errno": error.errno},
         ) from None
+
+
+def _inner(error: OSError, where: str) -> str:
+    """Which entry of a tree it is about, where the message does not say so already."""
+    name = error.filename
+    return "" if not isinstance(name, str) or name in where else f" ({name!r})"
 
 
 def _read(params: dict[str, Any], call: Call) -> dict[str, Any]:
@@ -267,11 +280,15 @@ def _entry(path: Path) -> dict[str, Any] | None:
         status = path.lstat()
     except OSError:
         return None
-    modified = datetime.fromtimestamp(int(status.st_mtime), UTC)
     return {
         "name": path.name,
         "path": str(path),
         "size": status.st_size,
-        "modified_at": modified.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "modified_at": utc_text(status.st_mtime),
         "is_dir": stat.S_ISDIR(status.st_mode),
     }
+
+
+def utc_text(seconds: float) -> str:
+    """A time of the file system in the form of RFC 3339, whole seconds of UTC."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

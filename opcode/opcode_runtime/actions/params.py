@@ -230,7 +230,7 @@ def _errors(spec: ActionSpec, params: dict[str, Any]) -> Iterator[Any]:
         sure = _keyword(error) in {"required", "additionalProperties", "type"} and not _is_open(
             value
         )
-        if sure or not _holds_open(value):
+        if sure or not _holds_open(value) or _alternatives(spec, error) is not None:
             yield error
 
 
@@ -241,6 +241,10 @@ def _keyword(error: Any) -> str:
 
 def _problem(spec: ActionSpec, error: Any, given: dict[str, Any], pointer: str) -> Problem:
     path = list(error.instance_path)
+    if (names := _alternatives(spec, error)) is not None:
+        return Problem(
+            pointer, ErrorCode.VALIDATION_ERROR, f"missing required param {' or '.join(names)}"
+        )
     if _keyword(error) != "required":
         where = "/".join(map(str, path))
         return Problem(
@@ -266,6 +270,13 @@ def _problem(spec: ActionSpec, error: Any, given: dict[str, Any], pointer: str) 
         did_you_mean=missing if near else None,
         patch=_rename(pointer, near, missing) if near else None,
     )
+
+
+def _alternatives(spec: ActionSpec, error: Any) -> list[str] | None:
+    """The names of which one is required, when that is what is wrong: a parameter with further names."""
+    if list(error.schema_path) != ["anyOf"]:
+        return None
+    return [repr(each["required"][0]) for each in (spec.params or {})["anyOf"]]
 
 
 def _shortened(text: str) -> str:

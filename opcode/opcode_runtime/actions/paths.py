@@ -14,7 +14,7 @@ import errno
 import os
 import pwd
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
@@ -64,14 +64,35 @@ class Fence:
         Raises:
             OpcodeError: PATH_DENIED, naming the setting that would allow it; VALIDATION_ERROR for an impossible path.
         """
+        path = self._real(text, lambda path: path)
+        self.check(path, access)
+        return path
+
+    def resolve_entry(self, text: str, access: Access) -> Path:
+        """Like `resolve`, for what acts on the entry of a directory: a link is itself, not where it leads.
+
+        Raises:
+            OpcodeError: as `resolve`; VALIDATION_ERROR also for the root of the file system.
+        """
+        whole = self._start / text
+        if whole.name in {"", ".."}:
+            path = self._real(text, lambda path: path)
+        else:
+            path = self._real(text, lambda path: path.parent) / whole.name
+        if not path.name:
+            raise OpcodeError(
+                ErrorCode.VALIDATION_ERROR, f"{text!r} is the root of the file system"
+            )
+        self.check(path, access)
+        return path
+
+    def _real(self, text: str, part: Callable[[Path], Path]) -> Path:
         if not text or "\0" in text:
             raise OpcodeError(ErrorCode.VALIDATION_ERROR, f"{text!r} is not a path")
         try:
-            path = Path(os.path.realpath(self._start / text))
+            return Path(os.path.realpath(part(self._start / text)))
         except (OSError, ValueError) as error:
             raise _denial(f"{text!r} cannot be resolved: {error}") from None
-        self.check(path, access)
-        return path
 
     def check(self, path: Path, access: Access) -> None:
         """Raise PATH_DENIED unless a path without symbolic links may be touched."""
@@ -115,13 +136,19 @@ class Fence:
         return self._checked(os.open(name, flags, 0o644, dir_fd=directory), "write")
 
     @contextmanager
-    def open_directory(self, path: Path, access: Access, *, create: bool = False) -> Iterator[int]:
+    def open_directory(
+        self, path: Path, access: Access, *, create: bool = False, inside: int | None = None
+    ) -> Iterator[int]:
         """A descriptor of a checked directory, for everything that then happens in it.
 
         Arguments:
             create: make what is missing of it, each part inside the one before.
+            inside: its parent, already open; of `path` only the name counts then, and a link is refused.
         """
-        fd = self._make_directories(path) if create else os.open(path, _DIRECTORY)
+        if inside is not None:
+            fd = os.open(path.name, _DIRECTORY, dir_fd=inside)
+        else:
+            fd = self._make_directories(path) if create else os.open(path, _DIRECTORY)
         try:
             self.check(_path_of(fd) or path, access)
             yield fd
@@ -173,14 +200,19 @@ def is_harmless_device(status: os.stat_result) -> bool:
     return stat.S_ISCHR(status.st_mode) and device in _HARMLESS_DEVICES
 
 
+def refuse_device(status: os.stat_result) -> None:
+    """Refuse device nodes, harmless or not: they are neither moved nor deleted nor copied."""
+    if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+        raise _denial("device nodes are always denied; no setting allows it")
+
+
 def _refuse_special(status: os.stat_result) -> None:
     """Refuse what is neither a regular file nor a harmless device; merely opening some devices does things."""
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if stat.S_ISREG(status.st_mode) or is_harmless_device(status):
         return
-    if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-        raise _denial("device nodes are always denied; no setting allows it")
+    refuse_device(status)
     raise OpcodeError(ErrorCode.EXECUTION_ERROR, "it is not a regular file")
 
 

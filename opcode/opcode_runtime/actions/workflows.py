@@ -24,6 +24,18 @@ _LOG: dict[str, Any] = {
     },
     "additionalProperties": True,
 }
+_EVENT_TYPE: dict[str, Any] = {"type": "string", "pattern": r"\S"}
+_EMIT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "event_type": {**_EVENT_TYPE, "description": "What kind of event it is, in your words."},
+        "signal": {**_EVENT_TYPE, "description": "Another name for `event_type`."},
+        "event": {**_EVENT_TYPE, "description": "Another name for `event_type`."},
+        "payload": {"description": "Any JSON."},
+        "data": {"description": "Another name for `payload`."},
+    },
+    "anyOf": [{"required": [name]} for name in ("event_type", "signal", "event")],
+}
 _FAIL: dict[str, Any] = {"type": "object", "properties": {"reason": {"type": "string"}}}
 
 
@@ -39,6 +51,20 @@ def workflow_log(params: dict[str, Any], call: Call) -> dict[str, Any]:
     level = _LEVELS.get(params.get("level", "info").lower(), "info")
     call.log(level, params.get("message", ""), params.get("data"), fields)
     return {"logged": True}
+
+
+@action(
+    "workflow.emit",
+    kind="pure",
+    params=_EMIT,
+    output={"type": "object", "properties": {"emitted": {"const": True}}},
+)
+def workflow_emit(params: dict[str, Any], call: Call) -> dict[str, Any]:
+    """Write an event of your own kind into the workflow's journal, for whoever follows it."""
+    names = ("event_type", "signal", "event")
+    event_type = next(params[name] for name in names if name in params)
+    call.emit(event_type, params["payload"] if "payload" in params else params.get("data"))
+    return {"emitted": True}
 
 
 @action("workflow.fail", kind="pure", params=_FAIL)

@@ -17,7 +17,7 @@ from opcode_runtime.core.failures import after_failure, final_failure, was_cut
 from opcode_runtime.core.plan import Plan
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import events as ev
-from opcode_runtime.model.outcome import Completed, LogRequest
+from opcode_runtime.model.outcome import Completed, EmitRequest, Request
 from opcode_runtime.model.state import (
     ENDED,
     StepState,
@@ -73,7 +73,7 @@ def _reported(plan: Plan, state: WorkflowState, command: cmd.StepReported) -> An
     step = state.steps.get(command.path)
     if step is None or not _is_current(state, step, command.attempt):
         return NOTHING
-    logged = tuple(_logged(step.path, request, command.at) for request in command.outcome.requests)
+    asked = tuple(_asked(step.path, request, command.at) for request in command.outcome.requests)
     if isinstance(command.outcome, Completed):
         completed = ev.StepCompleted(
             at=command.at,
@@ -82,9 +82,9 @@ def _reported(plan: Plan, state: WorkflowState, command: cmd.StepReported) -> An
             output=command.outcome.output,
             redacted=command.outcome.redacted,
         )
-        return cmd.Decision((*logged, completed))
+        return cmd.Decision((*asked, completed))
     failure = after_failure(plan, state, step, command.outcome.error, command.at)
-    return cmd.Decision(logged + failure)
+    return cmd.Decision(asked + failure)
 
 
 def _is_current(state: WorkflowState, step: StepState, attempt: int) -> bool:
@@ -97,7 +97,11 @@ def _is_current(state: WorkflowState, step: StepState, attempt: int) -> bool:
     )
 
 
-def _logged(path: str, request: LogRequest, at: float) -> ev.AnyEvent:
+def _asked(path: str, request: Request, at: float) -> ev.AnyEvent:
+    if isinstance(request, EmitRequest):
+        return ev.WorkflowEmitted(
+            at=at, step_id=path, event_type=request.event_type, payload=request.payload
+        )
     return ev.WorkflowLogged(
         at=at,
         step_id=path,

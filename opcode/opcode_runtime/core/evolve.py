@@ -251,4 +251,5 @@ _APPLY: dict[type[Any], Callable[[Plan, WorkflowState, Any], None]] = {
     ev.DecisionResolved: _decision_resolved,
     ev.SignalReceived: _signal_received,
     ev.WorkflowLogged: _nothing,
+    ev.WorkflowEmitted: _nothing,
 }

@@ -20,6 +20,7 @@ from opcode_runtime.engine.evaluate import (
     refusal,
     render_anywhere,
 )
+from opcode_runtime.engine.expr import expr_evaluator
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.scope import workflow_scope
 from opcode_runtime.engine.templates import Loaded
@@ -51,13 +52,18 @@ class Effects:
         self._running: dict[fx.Effect, trio.CancelScope] = {}
         self._slots: dict[str, object] = {}
 
-    def reconcile(self, wanted: tuple[fx.Effect, ...]) -> None:
-        """Start what is wanted and not going on; withdraw what goes on and is not wanted."""
+    def reconcile(
+        self, wanted: tuple[fx.Effect, ...], *, leave: Callable[[fx.Effect], bool]
+    ) -> None:
+        """Start what is wanted and not going on; withdraw what goes on and is not wanted.
+
+        `leave` says which effects a turn will carry out by itself.
+        """
         wishes = dict.fromkeys(wanted)
         for effect in [effect for effect in self._running if effect not in wishes]:
             self._running.pop(effect).cancel()
         for effect in wishes:
-            if effect not in self._running:
+            if effect not in self._running and not leave(effect):
                 self._start(effect)
         for path in self._slots.keys() - {path_of(effect) for effect in wishes}:
             self.release_slot(path)
@@ -173,6 +179,7 @@ class Effects:
             settings=kit.action_settings,
             resources=kit.resources,
             children_dir=kit.children_dir,
+            evaluate_expr=expr_evaluator(kit, self._loaded, state, step.path),
         )
 
     async def _evaluate_output(self, _: fx.EvaluateOutput) -> None:

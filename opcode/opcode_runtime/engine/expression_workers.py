@@ -30,6 +30,7 @@ from opcode_runtime.expressions import (
     evaluate,
     scope_parts,
 )
+from opcode_runtime.expressions.expr import compile_expr, evaluate_expr
 from opcode_runtime.expressions.frames import FRAME_BYTES_MAX, HEADER, pack, unpack
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
@@ -50,6 +51,20 @@ class Workers(ABC):
         Raises:
             OpcodeError: as `expressions.evaluate`.
             BudgetExceeded: `details["limit"]` is `time`, `cpu`, `memory`, `nesting` or `result`.
+        """
+
+    @abstractmethod
+    async def evaluate_expr(self, source: str, environment: dict[str, Any], now_ns: int) -> Any:
+        """The value of an expression of Expr; it is compiled where it is evaluated.
+
+        Arguments:
+            source: as written.
+            environment: what its variables mean, as JSON.
+            now_ns: the moment that `now()` gives, in nanoseconds since 1970.
+
+        Raises:
+            OpcodeError: as `compile_expr` and `evaluate_expr`.
+            BudgetExceeded: as `evaluate`; `details["limit"]` may also be `steps`.
         """
 
     async def render(self, template: CompiledTemplate, scope: Scope) -> Any:
@@ -86,6 +101,11 @@ class InlineExpressionWorkers(Workers):
         await trio.lowlevel.checkpoint()
         return evaluate(compiled, scope, limits=IN_WORKER)
 
+    async def evaluate_expr(self, source: str, environment: dict[str, Any], now_ns: int) -> Any:
+        """As `Workers.evaluate_expr`, under a worker's limits."""
+        await trio.lowlevel.checkpoint()
+        return evaluate_expr(compile_expr(source), environment, now_ns=now_ns)
+
 
 class ExpressionWorkers(Workers):
     """A pool of children. Open it with `open_expression_workers`."""
@@ -118,7 +138,14 @@ class ExpressionWorkers(Workers):
 
     async def evaluate(self, compiled: Compiled, scope: Scope) -> Any:
         """As `Workers.evaluate`; also raises OpcodeError(BUSY) when too many wait for a worker, or for too long."""
-        request = _request(compiled, scope)
+        return await self._answer(_request(compiled, scope))
+
+    async def evaluate_expr(self, source: str, environment: dict[str, Any], now_ns: int) -> Any:
+        """As `Workers.evaluate_expr`; also raises OpcodeError(BUSY) as `evaluate`."""
+        fields = {"expr": source, "environment": environment, "now_ns": now_ns}
+        return await self._answer(_packed(fields))
+
+    async def _answer(self, request: bytes) -> Any:
         await self._enter()
         try:
             reply = await self._asked(request)
@@ -305,6 +332,10 @@ def _request(compiled: Compiled, scope: Scope) -> bytes:
         "step_ids": sorted(compiled.step_ids),
         "parts": scope_parts(compiled, scope),
     }
+    return _packed(fields)
+
+
+def _packed(fields: dict[str, Any]) -> bytes:
     try:
         return pack(fields)
     except (ValueError, RecursionError) as error:

@@ -41,7 +41,7 @@ class InPlace:
     def next_effect(self) -> fx.Effect | None:
         """The next effect that may be carried out in place."""
         for effect in wishes(self._loaded.plan, self._state):
-            if self._may(effect):
+            if self.may(effect):
                 return effect
         return None
 
@@ -54,7 +54,8 @@ class InPlace:
                 self._left.add(effect)
         return None
 
-    def _may(self, effect: fx.Effect) -> bool:
+    def may(self, effect: fx.Effect) -> bool:
+        """Whether an effect is to be carried out in place, in this turn or the next."""
         if effect in self._left or self._effects.is_running(effect):
             return False
         if isinstance(effect, fx.RunStep):

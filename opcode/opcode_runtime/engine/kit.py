@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import trio
-
+from actors.persistence import EventJournal, RecoveryPermits
 from opcode_runtime.actions import ActionResources, ActionSettings, Registry
 from opcode_runtime.engine.clock import Clock
 from opcode_runtime.engine.expression_workers import Workers
 from opcode_runtime.engine.hub import Hub
 from opcode_runtime.engine.journal_writer import JournalWriter
 from opcode_runtime.engine.templates import Templates
+from opcode_runtime.model.events import AnyEvent
 from opcode_runtime.model.settings import Settings
 from opcode_runtime.storage import Journal
 
@@ -30,12 +30,17 @@ class Slots(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """The shared parts of one runtime. `replays` bounds how many workflows read their journal at once."""
+    """The shared parts of one runtime.
+
+    `streams` is the journal as workflow actors know it; `permits` bounds how many of them read it at once.
+    """
 
     settings: Settings
     clock: Clock
     journal: Journal
     writer: JournalWriter
+    streams: EventJournal[AnyEvent]
+    permits: RecoveryPermits
     hub: Hub
     templates: Templates
     registry: Registry
@@ -43,6 +48,5 @@ class Kit:
     action_settings: ActionSettings
     resources: ActionResources
     slots: Slots
-    replays: trio.CapacityLimiter
     data_dir: Path
     children_dir: Path

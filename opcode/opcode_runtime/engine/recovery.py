@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import trio
 
+from actors.persistence import Stored
 from opcode_runtime.core.evolve import evolve
 from opcode_runtime.core.plan import Plan
 from opcode_runtime.engine.clock import Clock
@@ -14,7 +15,7 @@ from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.templates import Loaded
 from opcode_runtime.model.commands import DoubtAnswer
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
-from opcode_runtime.model.events import WorkflowCreated
+from opcode_runtime.model.events import AnyEvent, WorkflowCreated
 from opcode_runtime.model.record import Record
 from opcode_runtime.model.state import WorkflowState
 
@@ -29,19 +30,14 @@ async def read_off_loop(clock: Clock, read: Callable[[], T]) -> T:
     return await trio.to_thread.run_sync(read)
 
 
-async def replay(kit: Kit, workflow_id: str) -> tuple[Loaded, WorkflowState]:
-    """Fold a workflow's journal into its state. At most `limits.recoveries_max` of these go on at once.
+def fold(
+    kit: Kit, workflow_id: str, records: Sequence[Record | Stored[AnyEvent]]
+) -> tuple[Loaded, WorkflowState]:
+    """The state after `records`, which begin with the stream's first.
 
     Raises:
-        OpcodeError: NOT_FOUND; STORE_ERROR when the stream is damaged or cannot be folded.
+        OpcodeError: NOT_FOUND where there are none; STORE_ERROR when they cannot be folded.
     """
-    async with kit.replays:
-        records = await read_off_loop(kit.clock, lambda: kit.journal.read(workflow_id))
-    return fold(kit, workflow_id, records)
-
-
-def fold(kit: Kit, workflow_id: str, records: list[Record]) -> tuple[Loaded, WorkflowState]:
-    """The state after `records`, which begin with the stream's first."""
     if not records or not isinstance(records[0].event, WorkflowCreated):
         raise unknown_workflow(workflow_id)
     created = records[0].event

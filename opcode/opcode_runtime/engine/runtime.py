@@ -15,6 +15,7 @@ import structlog
 import trio
 
 from actors import open_actor_system
+from actors.persistence import RecoveryPermits
 from opcode_runtime.actions import (
     Action,
     ActionSettings,
@@ -30,6 +31,7 @@ from opcode_runtime.engine.expression_workers import (
 )
 from opcode_runtime.engine.handle import Handle
 from opcode_runtime.engine.hub import Hub
+from opcode_runtime.engine.journal_port import JournalPort
 from opcode_runtime.engine.journal_writer import JournalWriter, open_journal_writer
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.recovery import read_off_loop
@@ -249,6 +251,8 @@ async def _open(
         clock=clock,
         journal=journal,
         writer=writer,
+        streams=JournalPort(journal, writer, clock),
+        permits=RecoveryPermits(settings.limits.recoveries_max),
         hub=hub,
         templates=Templates(journal, registry, settings),
         registry=registry,
@@ -256,7 +260,6 @@ async def _open(
         action_settings=_action_settings(settings, data_dir),
         resources=await stack.enter_async_context(open_action_resources()),
         slots=slots,
-        replays=trio.CapacityLimiter(settings.limits.recoveries_max),
         data_dir=data_dir,
         children_dir=children_dir,
     )

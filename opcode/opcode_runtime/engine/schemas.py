@@ -1,16 +1,20 @@
 """JSON Schemas that users bring: inputs and outputs of templates.
 
 Schemas never make anything be fetched: a `$ref` that leaves the document is an error. Values are validated by the Rust
-implementation alone, whose patterns run in linear time; the Python one is used to explain what is wrong with a schema.
+implementation alone, with its linear engine for patterns (one with look-around is refused); the Python one explains
+what is wrong with a schema itself.
 """
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import jsonschema_rs
 
 from opcode_runtime.model.errors import ErrorCode, OpcodeError, Problem
+
+PROBLEMS_MAX = 20
 
 SHOWN_MAX = 200
 """How much of a rejected value a message repeats, in characters."""
@@ -26,18 +30,23 @@ class Schema:
     def __init__(self, schema: dict[str, Any]) -> None:
         self.document = schema
         self._validator = jsonschema_rs.Draft202012Validator(
-            schema, retriever=_refuse, validate_formats=True
+            schema,
+            retriever=_refuse,
+            validate_formats=True,
+            pattern_options=jsonschema_rs.RegexOptions(),
         )
 
     def problems(self, value: Any) -> list[Problem]:
-        """Everything in `value` that the schema does not allow."""
+        """What in `value` the schema does not allow, the first `PROBLEMS_MAX` of it."""
+        if self._validator.is_valid(value):
+            return []
         return [
             Problem(
                 "".join(f"/{part}" for part in error.instance_path),
                 ErrorCode.VALIDATION_ERROR,
                 error.message[:SHOWN_MAX],
             )
-            for error in self._validator.iter_errors(value)
+            for error in islice(self._validator.iter_errors(value), PROBLEMS_MAX)
         ]
 
     def check(self, value: Any, what: str) -> None:

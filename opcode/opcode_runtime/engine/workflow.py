@@ -6,8 +6,9 @@ Each message is one turn:
 3. put everything that came of it on disk, in one append;
 4. compare what is wanted with what is going on;
 5. reply.
-Nothing leaves the actor before step 3 is done. Whatever raises inside a turn leaves the state ahead of the journal, so
-it ends the actor; its successor reads the journal.
+Nothing leaves the actor before step 3 is done. Step 1 changes the state, so whatever raises inside a turn leaves it
+ahead of the journal and ends the actor; its successor reads the journal. The exception is a full disk: it holds the
+turn, since the state is then only early.
 """
 
 from __future__ import annotations
@@ -20,19 +21,20 @@ from typing import Any
 import structlog
 import trio
 
-from actors import TrioActor
+from actors.persistence import JournaledActor
+from opcode_runtime.core.decide import Answer
 from opcode_runtime.core.turn import take, unrest
 from opcode_runtime.core.wanted import wanted
+from opcode_runtime.engine import recovery
 from opcode_runtime.engine.effects import Effects
 from opcode_runtime.engine.in_place import InPlace
+from opcode_runtime.engine.journal_port import Refused
 from opcode_runtime.engine.kit import Kit
-from opcode_runtime.engine.recovery import answers_for, replay
 from opcode_runtime.engine.templates import Loaded
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.state import ENDED, WorkflowState, WorkflowStatus
-from opcode_runtime.storage import Append
 
 FULL_PAUSE_S = 1.0
 """How often a turn that is held for want of room is tried again."""
@@ -43,16 +45,15 @@ TURN_S_MAX = 0.005
 _log = structlog.get_logger("opcode.workflow")
 
 
-class WorkflowActor(TrioActor):
+class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
     """Owns one workflow from its first event, or from its journal, to its end."""
 
     mailbox_size_max = 1_000
 
     def __init__(self, kit: Kit, workflow_id: str, loaded: Loaded | None = None) -> None:
         """`loaded` is given for a workflow that is about to be created; any other is read from the journal."""
-        super().__init__()
+        super().__init__(workflow_id, kit.streams, permits=kit.permits)
         self._kit = kit
-        self._workflow_id = workflow_id
         self._fresh = loaded
         self._loaded: Loaded | None = None
         self._state = WorkflowState()
@@ -64,7 +65,8 @@ class WorkflowActor(TrioActor):
         if self._fresh is not None:
             self._take_up(self._fresh, WorkflowState())
             return
-        loaded, state = await replay(self._kit, self._workflow_id)
+        async with self.permits:
+            loaded, state = recovery.fold(self._kit, self.stream, await self.read_stream())
         self._take_up(loaded, state)
         if state.status is WorkflowStatus.ACTIVE:
             now = self._kit.clock.now()
@@ -72,7 +74,7 @@ class WorkflowActor(TrioActor):
                 cmd.Recover(
                     at=now,
                     down_s=max(0.0, now - state.last_at),
-                    answers=answers_for(self._kit.settings.answers, loaded.plan, state),
+                    answers=recovery.answers_for(self._kit.settings.answers, loaded.plan, state),
                 )
             )
 
@@ -81,7 +83,7 @@ class WorkflowActor(TrioActor):
         self._effects = Effects(self._kit, self, loaded, state)
         self._in_place = InPlace(self._kit, loaded, state, self._effects)
 
-    async def on_receive(self, message: Any) -> cmd.Decision | cmd.Rejected:
+    async def on_receive(self, message: cmd.AnyCommand) -> Answer:
         """Take one turn. Replies with what was decided, once it is on disk."""
         try:
             return await self._turn(message)
@@ -89,10 +91,10 @@ class WorkflowActor(TrioActor):
             if isinstance(message, cmd.Create):
                 self.stop()
                 return cmd.Rejected(error.info())
-            self.start_soon(_fail_with, error, name=f"failure of {self._workflow_id}")
+            self.end_failed(error)
             raise
         except Exception as error:
-            self.start_soon(_fail_with, error, name=f"failure of {self._workflow_id}")
+            self.end_failed(error)
             raise
 
     async def on_stop(self) -> None:
@@ -107,9 +109,7 @@ class WorkflowActor(TrioActor):
     ) -> None:
         """Give back what the effects hold, and say what happened."""
         self._let_go()
-        _log.error(
-            "workflow actor failed", workflow_id=self._workflow_id, error=str(exception_value)
-        )
+        _log.error("workflow actor failed", workflow_id=self.stream, error=str(exception_value))
 
     def _let_go(self) -> None:
         if self._effects is not None:
@@ -123,9 +123,8 @@ class WorkflowActor(TrioActor):
         """An effect says what came of it."""
         self.actor_ref.tell_system(command)
 
-    async def _turn(self, command: cmd.AnyCommand) -> cmd.Decision | cmd.Rejected:
+    async def _turn(self, command: cmd.AnyCommand) -> Answer:
         loaded, state, effects, in_place = self._parts()
-        before = state.seq
         answer = take(loaded.plan, state, command)
         if isinstance(answer, cmd.Rejected):
             self._rest()
@@ -133,29 +132,27 @@ class WorkflowActor(TrioActor):
         events = list(answer.events)
         more = self._work_in_place(events)
         if events:
-            await self._put_on_disk(Append(self._workflow_id, before, tuple(events)))
-        effects.reconcile(wanted(loaded.plan, state))
+            await self._put_on_disk(events)
+        effects.reconcile(wanted(loaded.plan, state), leave=in_place.may)
         if more or in_place.next_effect() is not None or unrest(loaded.plan, state):
             self.report(cmd.Tick(at=self._kit.clock.now()))
         else:
             self._rest()
         return answer
 
-    async def _put_on_disk(self, append: Append) -> None:
+    async def _put_on_disk(self, events: list[ev.AnyEvent]) -> None:
         """Write what the turn brought. While the disk is full it is held: nothing has left the actor yet.
 
         A workflow that is only being created is refused instead; there is nothing to lose.
         """
         while True:
             try:
-                await self._kit.writer.append(append)
-            except OpcodeError as error:
-                if error.code is not ErrorCode.DEGRADED or not append.expected_seq:
+                return await self.persist(events)
+            except Refused as error:
+                if error.code is not ErrorCode.DEGRADED or not self.seq:
                     raise
-                _log.warning("journal full: holding a turn", workflow_id=self._workflow_id)
+                _log.warning("journal full: holding a turn", workflow_id=self.stream)
                 await trio.sleep(FULL_PAUSE_S)
-            else:
-                return
 
     def _work_in_place(self, events: list[ev.AnyEvent]) -> bool:
         """Do what needs no task, within the bounds of one turn. True when there is more to do."""
@@ -182,8 +179,3 @@ class WorkflowActor(TrioActor):
         assert self._effects is not None
         assert self._in_place is not None
         return self._loaded, self._state, self._effects, self._in_place
-
-
-async def _fail_with(error: Exception) -> None:
-    await trio.lowlevel.checkpoint()
-    raise error

@@ -197,7 +197,7 @@ def _text_test(name: str, test: Callable[[str, str], bool]) -> Callable[..., boo
 
 
 def _matches(text: str, pattern: str) -> bool:
-    import re2  # type: ignore[import-untyped] # the linear-time engine that cel-python brings along
+    import re2  # the linear-time engine that cel-python brings along
 
     try:
         return re2.search(pattern, text) is not None

@@ -2,7 +2,8 @@
 
 Run as a script by `engine.expression_workers`, in Python's isolated mode and with an empty environment:
 `worker.py MEMORY_BYTES_MAX CPU_S`. It writes `{"ready": true}`, then reads requests `{source, step_ids, parts}` and
-answers each with `{"value": …}` or `{"error": {code, message, details}, "ends": bool}`.
+answers each with `{"value": …}` or `{"error": {code, message, details}, "ends": bool}`. A request
+`{expr, environment, now_ns}` is one of Expr.
 
 Rule 1: it holds nothing worth stealing and opens nothing: no environment, no files, two pipes.
 Rule 2: it limits itself (memory, processor time); the parent's SIGKILL is for what gets past that.
@@ -28,6 +29,7 @@ from opcode_runtime.expressions import (
     evaluate,
     scope_from_parts,
 )
+from opcode_runtime.expressions.expr import ExprLimits, compile_expr, evaluate_expr
 from opcode_runtime.expressions.frames import HEADER, pack, unpack
 from opcode_runtime.model.errors import OpcodeError
 
@@ -40,6 +42,7 @@ def main() -> None:
     memory_bytes_max, cpu_s = int(sys.argv[1]), float(sys.argv[2])
     requests, answers = _private_pipes()
     compile_expression("1 + 1 == 2 && 'a'.matches('a')")  # loads all that is slow to load
+    compile_expr("'a' matches 'a'")
     _limit(resource.RLIMIT_AS, memory_bytes_max)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES_MAX)
     _limit(resource.RLIMIT_CORE, 0)
@@ -70,6 +73,11 @@ def _answered(request: bytes, limits: Limits) -> bytes:
 
 
 def _value(request: dict[str, Any], limits: Limits) -> Any:
+    if "expr" in request:
+        compiled_expr = compile_expr(request["expr"])
+        bounds = ExprLimits(cpu_s=limits.cpu_s)
+        environment, now_ns = request["environment"], request["now_ns"]
+        return evaluate_expr(compiled_expr, environment, limits=bounds, now_ns=now_ns)
     compiled = compile_expression(request["source"], step_ids=request["step_ids"])
     return evaluate(compiled, scope_from_parts(request["parts"]), limits=limits)
 

@@ -213,6 +213,14 @@ class WorkflowLogged(Event, tag="workflow_logged", frozen=True, kw_only=True):
     fields: dict[str, Any] = {}
 
 
+class WorkflowEmitted(Event, tag="workflow_emitted", frozen=True, kw_only=True):
+    """A step told whoever follows the journal something of the author's own kind; `payload` is any JSON."""
+
+    step_id: str
+    event_type: str
+    payload: Any = None
+
+
 class TemplateDefined(Event, tag="template_defined", frozen=True, kw_only=True):
     """A version of a template was stored (on the template's own stream)."""
 
@@ -251,6 +259,7 @@ AnyEvent = (
     | DecisionResolved
     | SignalReceived
     | WorkflowLogged
+    | WorkflowEmitted
     | TemplateDefined
 )
 

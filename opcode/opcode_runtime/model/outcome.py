@@ -20,7 +20,14 @@ class LogRequest(msgspec.Struct, frozen=True, omit_defaults=True, tag="log"):
     fields: dict[str, Any] = {}
 
 
-Request = LogRequest
+class EmitRequest(msgspec.Struct, frozen=True, omit_defaults=True, tag="emit"):
+    """An action asks its workflow to journal an event of the author's own kind, for whoever follows the journal."""
+
+    event_type: str
+    payload: Any = None
+
+
+Request = LogRequest | EmitRequest
 
 
 class Completed(msgspec.Struct, frozen=True, omit_defaults=True, tag="completed"):
