@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -71,6 +72,7 @@ async def test_sending_to_a_dead_ref_says_where_to_find_its_successor(call: str)
 async def test_replying_twice_is_refused_at_the_second_reply() -> None:
     future: TrioFuture[int] = TrioFuture()
     future.set(1)
+    again: Callable[[], None]
     for again in (lambda: future.set(2), lambda: future.set_error(OSError())):
         with pytest.raises(AlreadyReplied, match="has its reply already: an actor replies once"):
             again()

@@ -44,7 +44,7 @@ async def test_a_waiter_cancelled_before_a_threads_wake_up_call_arrives_is_not_w
 async def test_a_reply_that_comes_while_the_waiter_registers_is_not_missed() -> None:
     class Raced(TrioFuture[int]):
         @property
-        def settled_by(self) -> Any:
+        def settled_by(self) -> Any:  # type: ignore[override]
             self.set(7)  # as a thread might, between the first look and the registration
             return None
 

@@ -105,7 +105,7 @@ async def test_waited_refused_and_dropped_are_counted_apart() -> None:
         await trio.testing.wait_all_tasks_blocked()
         for choice in (None, "fail"):
             with pytest.raises(MailboxFull):
-                ref.tell("refused", on_full=choice)  # type: ignore[arg-type]
+                ref.tell("refused", on_full=choice)
         ref.tell("c", on_full="drop_oldest")
         counts = ref.statistics().mailbox
         assert (counts.waited, counts.refused, counts.dropped) == (1, 2, 1)
