@@ -38,21 +38,25 @@ class Drops(Waits):
                 Drops.dropped += 1
 
 
+def is_stuck(*players: Ref[Ball, None]) -> bool:
+    """Whether each of them waits for room in another's mailbox."""
+    return all(player.statistics().mailbox.senders_waiting for player in players)
+
+
 async def play(player: type[Waits]) -> None:
     async with open_actor_system() as system:
         left = await system.spawn(player, name="left", shutdown_s=0.1)
         right = await system.spawn(player, name="right", shutdown_s=0.1)
         left.tell(Ball(right))
-        await trio.sleep(0.05)
-        states = [ref.statistics().mailbox for ref in (left, right)]
-        stuck = all(each.senders_waiting for each in states)
-        print(f"{player.__name__}: stuck {stuck}")
+        with trio.fail_after(10):
+            while not (is_stuck(left, right) or Drops.dropped):
+                await trio.sleep(0.01)
+        print(f"{player.__name__}: stuck {is_stuck(left, right)}")
 
 
 async def main() -> None:
     await play(Waits)
     await play(Drops)
-    assert Drops.dropped > 0
 
 
 trio.run(main)
