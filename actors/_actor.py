@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import threading
-import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn
@@ -51,6 +51,12 @@ __all__ = ["TrioActor"]
 _log = logging.getLogger("actors")
 
 _HOOKS = ("on_start", "on_receive", "on_stop", "on_failure")
+
+
+def _new_urn() -> str:
+    """A name like pykka's: a random UUID (RFC 9562, version 4), without the cost of making a UUID object of it."""
+    digits = os.urandom(16).hex()
+    return f"urn:uuid:{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 class TrioActor(MessageHandling, _Base, Generic[M_contra, R_co]):
@@ -87,7 +93,7 @@ class TrioActor(MessageHandling, _Base, Generic[M_contra, R_co]):
 
     def __init__(self) -> None:
         cls = type(self)
-        self.actor_urn = uuid.uuid4().urn
+        self.actor_urn = _new_urn()
         self.actor_inbox = Mailbox(cls.mailbox_size_max, cls.__name__)
         self._life = Life()
         self._actor_ref: TrioActorRef[M_contra, R_co] = TrioActorRef(self, self._life)

@@ -115,7 +115,8 @@ class Child:
 
     def _make_actor(self) -> TrioActor:
         actor = self.spec.factory()
-        if not isinstance(actor, TrioActor) or "actor_inbox" not in actor.__dict__:
+        # getattr, since looking into __dict__ would make a dict for every actor there is
+        if not isinstance(actor, TrioActor) or getattr(actor, "actor_inbox", None) is None:
             raise TypeError(
                 f"the factory of child {self.spec.name!r} must return a TrioActor whose __init__ called "
                 f"super().__init__(), not {actor!r}"

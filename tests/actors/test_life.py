@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pykka
@@ -293,3 +294,10 @@ async def test_an_actor_cancelled_before_it_ran_never_starts() -> None:
             await system.spawn(doomed, name="n")
         assert isinstance(caught.value.__cause__, ActorCancelled)
     assert notes == []
+
+
+async def test_every_actor_has_a_urn_of_its_own() -> None:
+    async with open_actor_system() as system:
+        urns = {(await system.spawn(TrioActor, name=f"a{n}")).actor_urn for n in range(50)}
+    assert len(urns) == 50
+    assert all(uuid.UUID(urn).version == 4 and uuid.UUID(urn).urn == urn for urn in urns)
