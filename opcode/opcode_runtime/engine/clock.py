@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import trio
 
@@ -32,10 +31,3 @@ class Clock:
     def now(self) -> float:
         """Wall-clock time in UTC seconds."""
         return _VIRTUAL_START + trio.current_time() if self.virtual else time.time()
-
-
-def rfc3339(at: float | None) -> str | None:
-    """UTC seconds as a timestamp for the wire, to the microsecond."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

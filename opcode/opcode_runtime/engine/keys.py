@@ -13,11 +13,12 @@ from typing import Any
 
 import trio
 
-from opcode_runtime.engine.clock import Clock, rfc3339
+from opcode_runtime.engine.clock import Clock
 from opcode_runtime.engine.requests import ANONYMOUS
 from opcode_runtime.model.definition import content_digest
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.record import KeyRow
+from opcode_runtime.model.times import rfc3339
 from opcode_runtime.storage import Journal
 
 KEPT_S = 7 * 24 * 3600.0

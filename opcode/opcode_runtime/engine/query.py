@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from opcode_runtime.engine.clock import rfc3339
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.recovery import read_off_loop, unknown_workflow
 from opcode_runtime.engine.requests import ROWS_MAX, Query
@@ -16,6 +15,7 @@ from opcode_runtime.engine.views import decision_row_view, event_view, row_view
 from opcode_runtime.model.definition import Template
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.state import WorkflowStatus
+from opcode_runtime.model.times import rfc3339
 
 ROWS_DEFAULT = 50
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from opcode_runtime.engine import define, query, run
-from opcode_runtime.engine.clock import rfc3339
 from opcode_runtime.engine.keys import Key, Keys, holder, key_of
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.recovery import fold, read_off_loop, unknown_workflow
@@ -17,6 +16,7 @@ from opcode_runtime.engine.views import event_view, workflow_view
 from opcode_runtime.engine.workflows import Workflows
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
+from opcode_runtime.model.times import rfc3339
 
 
 class Router:

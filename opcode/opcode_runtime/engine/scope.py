@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from opcode_runtime.core.plan import Plan
-from opcode_runtime.engine.clock import rfc3339
 from opcode_runtime.engine.templates import Loaded
 from opcode_runtime.expressions import Scope
 from opcode_runtime.model.state import StepState, StepStatus, WorkflowState
+from opcode_runtime.model.times import rfc3339
 
 
 class StepSeen:

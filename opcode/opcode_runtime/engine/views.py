@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from opcode_runtime.engine.clock import rfc3339
 from opcode_runtime.model.events import to_payload
 from opcode_runtime.model.record import DecisionRow, Record, WorkflowRow
 from opcode_runtime.model.state import (
@@ -17,6 +16,7 @@ from opcode_runtime.model.state import (
     WorkflowState,
     WorkflowStatus,
 )
+from opcode_runtime.model.times import rfc3339
 
 View = dict[str, Any]
 

@@ -30,6 +30,10 @@ class Create(Command, frozen=True, kw_only=True):
     principal: str = ""
     cwd: str | None = None
     key: tuple[str, str, str] | None = None
+    timeout_s: float | None = None
+    parent_workflow_id: str | None = None
+    parent_step_id: str | None = None
+    depth: int = 0
 
 
 class Skip(msgspec.Struct, frozen=True):
@@ -37,9 +41,14 @@ class Skip(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """The step's guard says yes and these are its parameters."""
+    """The step's guard says yes and these are its parameters; those of a wait or reasoning step are its config.
+
+    `timings` as in `step_started`. `answer` is the operator's, given in advance, to a reasoning step.
+    """
 
     params: dict[str, Any]
+    timings: dict[str, float] | None = None
+    answer: str | None = None
 
 
 class Refuse(msgspec.Struct, frozen=True):
@@ -71,6 +80,64 @@ class RetryDue(Command, frozen=True, kw_only=True):
 
     path: str
     attempt: int
+
+
+class Evaluated(Command, frozen=True, kw_only=True):
+    """What a flow step asked was evaluated, or could not be: a key, the items, or a verdict."""
+
+    path: str
+    attempt: int
+    round: int
+    value: Any = None
+    error: ErrorInfo | None = None
+
+
+class WaitDue(Command, frozen=True, kw_only=True):
+    """A wait for a duration is over."""
+
+    path: str
+    attempt: int
+
+
+class StepDeadlinePassed(Command, frozen=True, kw_only=True):
+    """The timeout of a flow step, a wait or a sub-workflow ran out."""
+
+    path: str
+    attempt: int
+
+
+class DecisionDue(Command, frozen=True, kw_only=True):
+    """Nobody has answered a decision in time."""
+
+    decision_id: str
+
+
+class ChildSeen(Command, frozen=True, kw_only=True):
+    """News of a sub-workflow that goes on: it exists (with its template), it is suspended, it goes on again."""
+
+    path: str
+    attempt: int
+    child_workflow_id: str
+    news: Literal["started", "suspended", "resumed"]
+    template_name: str = ""
+    template_version: str = ""
+
+
+class ChildGone(Command, frozen=True, kw_only=True):
+    """A sub-workflow that nobody waits for has been told to end, or had ended."""
+
+    path: str
+    child_workflow_id: str
+
+
+class Verified(Command, frozen=True, kw_only=True):
+    """A probe has judged: the step was done (`output` is its output), was not, or nobody knows (`error`)."""
+
+    path: str
+    attempt: int
+    done: bool = False
+    output: Any = None
+    error: ErrorInfo | None = None
 
 
 class DeadlinePassed(Command, frozen=True, kw_only=True):
@@ -114,6 +181,13 @@ AnyCommand = (
     | StepPrepared
     | StepReported
     | RetryDue
+    | Evaluated
+    | WaitDue
+    | StepDeadlinePassed
+    | DecisionDue
+    | ChildSeen
+    | ChildGone
+    | Verified
     | DeadlinePassed
     | OutputEvaluated
     | SignalSent

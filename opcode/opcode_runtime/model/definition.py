@@ -31,7 +31,10 @@ class ErrorHandler(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StepDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One step as written. `config` belongs to the types other than `action`."""
+    """One step as written. `config` belongs to the types other than `action`, and holds their own steps unparsed.
+
+    `on_interrupt` may be an object `{"verify": step id, "done": CEL}`.
+    """
 
     id: str
     type: StepType = "action"
@@ -43,7 +46,7 @@ class StepDefinition(msgspec.Struct, frozen=True, omit_defaults=True):
     timeout: str | None = None
     on_error: ErrorHandler | None = None
     config: dict[str, Any] = {}
-    on_interrupt: Literal["retry", "ask", "fail"] | None = None
+    on_interrupt: Literal["retry", "ask", "fail"] | dict[str, str] | None = None
     idempotent: bool = False
     name: str | None = None
     description: str | None = None
@@ -57,6 +60,11 @@ class Definition(msgspec.Struct, frozen=True, omit_defaults=True):
     context: dict[str, Any] = {}
     timeout: str | None = None
     on_timeout: TimeoutStrategy = "fail"
+    timeout_includes_suspension: bool = False
+    on_complete: StepDefinition | None = None
+    on_error: StepDefinition | None = None
+    recovery: Literal["resume", "suspend"] | None = None
+    min_isolation: str | None = None
     metadata: dict[str, Any] = {}
     output: Any = msgspec.UNSET
 
@@ -71,6 +79,7 @@ class Template(msgspec.Struct, frozen=True, omit_defaults=True):
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
     triggers: dict[str, Any] | None = None
+    permissions: dict[str, Any] | None = None
     description: str | None = None
     agent_id: str = ""
     created_at: float = 0.0

@@ -27,7 +27,31 @@ class EmitRequest(msgspec.Struct, frozen=True, omit_defaults=True, tag="emit"):
     payload: Any = None
 
 
-Request = LogRequest | EmitRequest
+class ContextRequest(msgspec.Struct, frozen=True, omit_defaults=True, tag="context"):
+    """An action asks its workflow to merge `data` into its context, key by key; the last one wins."""
+
+    data: dict[str, Any]
+
+
+class NotifyRequest(msgspec.Struct, frozen=True, omit_defaults=True, tag="notify"):
+    """An action asks that an agent be told something; `agent_id` None means the workflow's own."""
+
+    message: str
+    data: Any = None
+    agent_id: str | None = None
+
+
+class BreakerRequest(msgspec.Struct, frozen=True, omit_defaults=True, tag="breaker"):
+    """A circuit breaker changed its state over this attempt."""
+
+    state: Literal["open", "half_open", "closed"]
+    action: str
+    target: str
+    consecutive_failures: int = 0
+    cooldown_s: float = 0.0
+
+
+Request = LogRequest | EmitRequest | ContextRequest | NotifyRequest | BreakerRequest
 
 
 class Completed(msgspec.Struct, frozen=True, omit_defaults=True, tag="completed"):

@@ -43,10 +43,47 @@ ENDED = frozenset({WorkflowStatus.COMPLETED, WorkflowStatus.FAILED, WorkflowStat
 SETTLED = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED})
 
 
-class StepState(msgspec.Struct):
-    """One step of one workflow. `failures` counts failed attempts, `interruptions` those cut in a row by crashes."""
+class FlowState(msgspec.Struct):
+    """How far one attempt of a flow step has come.
+
+    `open` counts its open bodies, `next` is the number of the body to open next. `done` holds the last output of each
+    body that ended well, `errors` what ended the others, in the order of their ends.
+    """
+
+    branch: str | None = None
+    key: str | None = None
+    items: list[Any] | None = None
+    next: int = 0
+    open: int = 0
+    done: dict[int, Any] = {}
+    unreported: dict[int, None] = {}
+    errors: dict[int, ErrorInfo] = {}
+    last: Any = None
+    started: bool = False
+
+
+class BodyState(msgspec.Struct):
+    """One list of sub-steps that runs: the branch, iteration or alternative `index` of the flow step `parent`."""
 
     path: str
+    key: str
+    parent: str
+    index: int
+    unfinished: int
+    item: Any = None
+    error: ErrorInfo | None = None
+
+
+class StepState(msgspec.Struct):
+    """One step of one workflow. `failures` counts failed attempts, `interruptions` those cut in a row by crashes.
+
+    `key` is the step's place in the plan, `body` the list it runs in (empty for the top level). `active_s` is the
+    workflow's active time when the attempt began, `held_s` the part since then that does not count.
+    """
+
+    path: str
+    key: str = ""
+    body: str = ""
     status: StepStatus = StepStatus.PENDING
     attempt: int = 0
     failures: int = 0
@@ -63,6 +100,14 @@ class StepState(msgspec.Struct):
     retry_at: float | None = None
     retry_delay_s: float = 0.0
     openings: int = 0
+    resets: int = 0
+    timings: dict[str, float] | None = None
+    flow: FlowState | None = None
+    called_by: list[str] = []
+    active_s: float = 0.0
+    held_s: float = 0.0
+    held_since_s: float | None = None
+    child_workflow_id: str | None = None
 
 
 class DecisionState(msgspec.Struct):
@@ -78,8 +123,10 @@ class DecisionState(msgspec.Struct):
     target_agent_id: str | None = None
     timeout_at: float | None = None
     fallback: str | None = None
-    status: Literal["pending", "resolved", "cancelled"] = "pending"
+    status: Literal["pending", "resolved", "timed_out", "cancelled"] = "pending"
     choice: str | None = None
+    reasoning: str | None = None
+    answer_data: Any = None
     resolved_by: str | None = None
     resolved_at: float | None = None
 
@@ -93,6 +140,15 @@ class Ending(msgspec.Struct, frozen=True):
     step_id: str | None = None
     agent_id: str | None = None
     reason: str | None = None
+
+
+class KeptSignal(msgspec.Struct, frozen=True):
+    """A signal that no wait has taken yet."""
+
+    seq: int
+    signal_type: str
+    step_id: str | None
+    payload: Any
 
 
 class WorkflowState(msgspec.Struct):
@@ -117,10 +173,28 @@ class WorkflowState(msgspec.Struct):
     last_at: float = 0.0
     active_since: float | None = None
     active_s: float = 0.0
+    timeout_s: float | None = None
+    parent_workflow_id: str | None = None
+    parent_step_id: str | None = None
+    depth: int = 0
+    suspended_for: str | None = None
+    timed_out: bool = False
+    reopenings: int = 0
+    resumes: int = 0
+    executions: int = 0
     ending: Ending | None = None
+    output_known: bool = False
+    hook: str | None = None
     steps: dict[str, StepState] = {}
     decisions: dict[str, DecisionState] = {}
     keys: dict[tuple[str, str], str] = {}
+    inbox: dict[int, KeptSignal] = {}
+    """Signals by seq, until a wait takes them."""
+    children: dict[str, str] = {}
+    """Sub-workflows that may still run, and the step each runs for."""
+    bodies: dict[str, BodyState] = {}
+    newest: dict[str, str] = {}
+    """For a hook or probe that ran more than once: the path of its newest run."""
     seq: int = 0
 
     needs: dict[str, int] = {}
@@ -128,8 +202,25 @@ class WorkflowState(msgspec.Struct):
     ready: dict[str, None] = {}
     """Pending steps that wait for nothing, in the order in which they became ready."""
     blocked: dict[str, str] = {}
-    """Pending steps that will never start, and the reason they will be skipped with."""
+    """Steps that are going to be skipped, and the reason."""
     running: dict[str, None] = {}
+    """Attempts of actions that are under way, sub-workflows among them."""
+    idle: dict[str, None] = {}
+    """Those of `running` whose sub-workflow is suspended."""
+    evaluating: dict[str, int] = {}
+    """Flow steps that wait for the value of an expression, and the round it is for."""
+    due: dict[str, None] = {}
+    """Flow steps for which something follows from the state alone."""
+    waiting: dict[str, str] = {}
+    """Running waits and the signal each waits for; empty for a duration."""
+    verifying: dict[str, str] = {}
+    """Steps in doubt and the probe that each waits for."""
+    answered: dict[str, None] = {}
+    """Suspended steps whose decision is settled."""
+    timed: dict[str, None] = {}
+    """Running flow steps, waits and sub-workflows that have a timeout."""
+    failed: dict[str, None] = {}
+    """Top-level steps that failed and were not handled."""
     retrying: dict[str, None] = {}
     asking: dict[str, str] = {}
     """Suspended steps and the decision each waits for."""

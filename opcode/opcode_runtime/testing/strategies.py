@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
@@ -122,11 +122,13 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         return st.sampled_from(arguments)
+    if origin is dict and arguments[1] is not Any:
+        return st.dictionaries(st.text(max_size=6), _values(arguments[1]), max_size=2)
     if origin is dict:
         return json_objects()
     if origin is list:
         return st.lists(_values(arguments[0]), max_size=2)
-    if origin is UnionType:
+    if origin in {Union, UnionType}:
         return st.one_of([_values(each) for each in arguments])
     raise TypeError(f"no strategy for {hint}")
 
