@@ -29,9 +29,8 @@ import trio
 from ._drive import Drive
 from ._errors import ActorAbandoned, ActorCancelled, single_cause
 from ._future import TrioFuture
-from ._life import Life
 from ._mailbox import Mailbox
-from ._messages import MessageHandling
+from ._messages import MessageHandling, Parent
 from ._ref import TrioActorRef
 from ._tasks import ActorTasks
 from ._types import M_contra, R_co
@@ -78,7 +77,7 @@ class TrioActor(MessageHandling, _Base, Generic[M_contra, R_co]):
     _host: trio.Nursery | None = None
     _tasks: ActorTasks | None = None
     _abandoned = False
-    _drives: tuple[Drive[None], ...] = ()
+    _drive: Drive[None] | None = None
     _scope: trio.CancelScope | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -95,8 +94,7 @@ class TrioActor(MessageHandling, _Base, Generic[M_contra, R_co]):
         cls = type(self)
         self.actor_urn = _new_urn()
         self.actor_inbox = Mailbox(cls.mailbox_size_max, cls.__name__)
-        self._life = Life()
-        self._actor_ref: TrioActorRef[M_contra, R_co] = TrioActorRef(self, self._life)
+        self._actor_ref: TrioActorRef[M_contra, R_co] = TrioActorRef(self)
 
     @property
     def actor_ref(self) -> TrioActorRef[M_contra, R_co]:
@@ -190,10 +188,10 @@ class TrioActor(MessageHandling, _Base, Generic[M_contra, R_co]):
 
     # ----------------------------------------------------------------- life
 
-    async def _run(self, started: Callable[[], None]) -> BaseException | None:
+    async def _run(self, parent: Parent) -> BaseException | None:
         """Live in the current task, its nursery being the host of the child tasks.
 
-        Returns the exit reason; `started` is called after `on_start`. Raises only what is nobody's failure:
+        Returns the exit reason; `parent` hears of the end of `on_start`. Raises only what is nobody's failure:
         a cancellation from outside, KeyboardInterrupt and the like.
         """
         task = trio.lowlevel.current_task()
@@ -206,7 +204,7 @@ class TrioActor(MessageHandling, _Base, Generic[M_contra, R_co]):
                 self._scope = scope
                 if self._aborted:
                     scope.cancel()
-                await self._driven(self._live(started))
+                await self._driven(self._live(parent))
             ended = not scope.cancelled_caught
         except* Exception as group:
             ended = True
@@ -218,14 +216,15 @@ class TrioActor(MessageHandling, _Base, Generic[M_contra, R_co]):
                 reason = await self._end(self._failure or reason)
         return reason
 
-    async def _live(self, started: Callable[[], None]) -> None:
+    async def _start_up(self, parent: Parent) -> None:
         await self.on_start()
         if self._failure is not None:
             raise self._failure
-        started()
+        parent._started()
         if self._observation is not None:
             self._observation.started(self._actor_ref)
-        await self._handle_messages()
+
+    async def _wind_down(self) -> None:
         self._close(None)
         await self._stop_in_order()
 
@@ -247,9 +246,10 @@ class TrioActor(MessageHandling, _Base, Generic[M_contra, R_co]):
             _log.error("a task of failing actor %r failed too", name, exc_info=self._failure)
         if isinstance(reason, Exception) and not isinstance(reason, ActorCancelled):
             await self._call_on_failure(reason)
-        self._life.end(reason)
+        self._actor_ref._end(reason)
         if self._observation is not None:
             self._observation.stopped(self._actor_ref, reason)
+        self._actor_ref._living = None
         return reason
 
     async def _call_on_failure(self, reason: Exception) -> None:
@@ -283,30 +283,29 @@ class TrioActor(MessageHandling, _Base, Generic[M_contra, R_co]):
 
     def _cancel(self) -> None:
         self._aborted = True
-        for drive in self._drives:
-            drive.doomed = True
+        if self._drive is not None:
+            self._drive.doomed = True
         if self._scope is not None:
             self._scope.cancel()
 
     def _abandon(self) -> None:
         """Give up all of its code that is still there. From another task only."""
         self._abandoned = True
-        for drive in self._drives:
-            drive.abandon()
+        if self._drive is not None:
+            self._drive.abandon()
         if self._tasks is not None:
             self._tasks.abandon()
 
     def _driven(self, code: Coroutine[Any, Any, None], *, doomed: bool = False) -> Drive[None]:
-        drive = Drive(code, self.actor_inbox, doomed=doomed)
+        drive = self._drive = Drive(code, self.actor_inbox, doomed=doomed)
         if self._abandoned:
             drive.abandon()
-        self._drives = (*self._drives, drive)
         return drive
 
     def _was_given_up(self) -> bool:
         if self._tasks is not None and self._tasks.given_up:
             return True
-        return any(drive.given_up for drive in self._drives)
+        return self._drive is not None and self._drive.given_up
 
 
 def _check_hook(name: str, hook: Callable[..., Any]) -> None:

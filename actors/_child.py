@@ -84,21 +84,10 @@ class Child:
         self._back_off_scope: trio.CancelScope | None = None
         self._changed: trio.Event | None = None
 
-    async def live(self, delay_s: float) -> BaseException | None:
-        """Wait the delay, then be one incarnation from its making to its end; returns the exit reason."""
-        try:
-            if delay_s > 0:
-                await self._back_off(delay_s)
-            actor = None if self.stopping else self._next_actor()
-            return await actor._run(self._started) if isinstance(actor, TrioActor) else actor
-        except BaseException:  # cancelled with its supervisor: nobody shall wait for it any more
-            self.gone = True
-            raise
-        finally:
-            self.active = self.running = False
-            self.changed()
-
-    def _next_actor(self) -> TrioActor | Exception:
+    def next_actor(self) -> TrioActor | Exception | None:
+        """Make the next incarnation; returns why there is none, None if it was stopped before."""
+        if self.stopping:
+            return None
         self.restarts += 1
         if self.restarts and self._observation is not None:
             self._observation.restarted(self.spec.name, self.restarts)
@@ -107,7 +96,8 @@ class Child:
         except Exception as error:  # the factory is the child's own code
             return error
 
-    async def _back_off(self, delay_s: float) -> None:
+    async def back_off(self, delay_s: float) -> None:
+        """Wait before the next incarnation, unless the restart is called off."""
         with trio.CancelScope() as scope:
             self._back_off_scope = scope
             await trio.sleep(delay_s)
@@ -135,6 +125,17 @@ class Child:
         self.running = True
         self.was_running = True
         self.changed()
+
+    def rest(self) -> None:
+        """The present incarnation is over."""
+        self.active = self.running = False
+        self.changed()
+
+    def cut_off(self) -> None:
+        """If it is not over it was cancelled with its supervisor: nobody shall wait for it any more."""
+        if self.active:
+            self.gone = True
+            self.rest()
 
     def usable_ref(self) -> TrioActorRef | None:
         """The ref, if it runs and takes messages."""

@@ -118,4 +118,9 @@ class Drive(Generic[T]):
 
     def _undone(self, trap: Any) -> bool:
         abort = getattr(trap, "abort_func", None)
-        return abort is None or abort(self._raise_abandoned) is trio.lowlevel.Abort.SUCCEEDED
+        if abort is None:
+            return True
+        undone = abort(self._raise_abandoned) is trio.lowlevel.Abort.SUCCEEDED
+        if undone:
+            self._task.custom_sleep_data = None  # as trio does when it wakes a task
+        return undone

@@ -13,39 +13,39 @@ _log = logging.getLogger("actors")
 
 
 class Life:
-    """Shared by an actor and its refs, so that a ref still knows the exit reason of an actor long gone."""
+    """The part of a ref that knows of the end, also of an actor long gone.
 
-    __slots__ = ("_ended_event", "_watchers", "ended", "reason")
+    Its defaults live on the class: most actors live long and have nobody who waits for their end.
+    """
 
-    def __init__(self) -> None:
-        self.ended = False
-        self.reason: BaseException | None = None
-        self._ended_event: trio.Event | None = None
-        self._watchers: list[Callable[[BaseException | None], None]] | None = None
+    _ended = False
+    _exit_reason: BaseException | None = None
+    _ended_event: trio.Event | None = None
+    _watchers: list[Callable[[BaseException | None], None]] | None = None
 
-    async def wait(self) -> BaseException | None:
-        """Wait for the end; None is a normal one."""
-        if self.ended:
+    async def wait_stopped(self) -> BaseException | None:
+        """Wait until it and its child tasks are over; returns the exit reason (None = normal)."""
+        if self._ended:
             await trio.lowlevel.checkpoint()
-            return self.reason
+            return self._exit_reason
         if self._ended_event is None:
             self._ended_event = trio.Event()
         await self._ended_event.wait()
-        return self.reason
+        return self._exit_reason
 
-    def watch(self, callback: Callable[[BaseException | None], None]) -> None:
+    def _watch(self, callback: Callable[[BaseException | None], None]) -> None:
         """Call back once at the end, or now if it came already."""
-        if self.ended:
-            _notify(callback, self.reason)
+        if self._ended:
+            _notify(callback, self._exit_reason)
             return
         if self._watchers is None:
             self._watchers = []
         self._watchers.append(callback)
 
-    def end(self, reason: BaseException | None) -> None:
+    def _end(self, reason: BaseException | None) -> None:
         """The actor and all its tasks are over."""
-        self.ended = True
-        self.reason = reason
+        self._ended = True
+        self._exit_reason = reason
         if self._ended_event is not None:
             self._ended_event.set()
         watchers, self._watchers = self._watchers, None

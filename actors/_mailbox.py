@@ -300,17 +300,14 @@ class Mailbox:
         """
         if self.empty() and not self.draining:
             self._reader = trio.lowlevel.current_task()
-            return trio.lowlevel.wait_task_rescheduled(self._abort_wait)  # noqa: ASYNC105
+            self._reader.custom_sleep_data = self  # until it is woken by whomever: trio clears it
+            return trio.lowlevel.wait_task_rescheduled(_abort_wait)  # noqa: ASYNC105
         return trio.lowlevel.checkpoint()  # noqa: ASYNC105
-
-    def _abort_wait(self, _: Callable[[], Any]) -> trio.lowlevel.Abort:
-        self._reader = None
-        return trio.lowlevel.Abort.SUCCEEDED
 
     def wake(self) -> None:
         """Let the reader look again, if it waits."""
         reader, self._reader = self._reader, None
-        if reader is not None:
+        if reader is not None and reader.custom_sleep_data is self:  # else its wait was cancelled
             trio.lowlevel.reschedule(reader)
 
     def pop(self) -> Envelope | None:
@@ -365,3 +362,7 @@ class Mailbox:
             dropped=self._dropped,
             unhandled=self._unhandled,
         )
+
+
+def _abort_wait(_: Callable[[], Any]) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.SUCCEEDED

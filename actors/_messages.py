@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import trio
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
@@ -24,10 +24,17 @@ from ._timers import ActorTimers, TimerFired
 if TYPE_CHECKING:
     from ._ref import TrioActorRef
 
-__all__ = ["MessageHandling"]
+__all__ = ["MessageHandling", "Parent"]
 
 _UNUSUAL_MESSAGES = (ProxyCall, ProxyGetAttr, ProxySetAttr, TimerFired)
 _MESSAGES_PER_CHECKPOINT = 64  # a checkpoint costs about as much as handling two short messages
+
+
+class Parent(Protocol):
+    """Whoever runs an actor."""
+
+    def _started(self) -> None:
+        """Its `on_start` is done."""
 
 
 class MessageHandling:
@@ -57,6 +64,10 @@ class MessageHandling:
         def _handle_receive(self, message: Any) -> Any: ...
 
         def _start_part(self, async_fn: Callable[..., Awaitable[Any]], *args: Any) -> None: ...
+
+        async def _start_up(self, parent: Parent) -> None: ...
+
+        async def _wind_down(self) -> None: ...
 
     @property
     def timers(self) -> ActorTimers:
@@ -99,25 +110,38 @@ class MessageHandling:
         if reply is not None and not reply.done():  # its handler could not be closed
             reply.set_error(self.actor_inbox.dead_error())
 
-    async def _handle_messages(self) -> None:
+    async def _live(self, parent: Parent) -> None:
+        """From `on_start` to `on_stop`.
+
+        The loop stands here and not in a method of its own, since every frame and every object an idle actor
+        holds is one more for the garbage collector to walk.
+        """
+        await self._start_up(parent)
         mailbox = self.actor_inbox
-        handle = self._handle if self._observation is None else self._handle_observed
         handled = 0
         while not self._aborted:
             envelope = mailbox.pop() if handled < _MESSAGES_PER_CHECKPOINT else None
             if envelope is None:
                 if mailbox.drained():
-                    return
+                    break
                 await (mailbox.wait() if self.idle_s is None else self._wait_idle(self.idle_s))
                 handled = 0
             elif type(envelope.message) is _ActorStop:
                 if envelope.reply_to is not None:
                     envelope.reply_to.set(None)
-                return
+                break
             else:
                 handled += 1
-                await handle(envelope)
+                if self._observation is None:
+                    await self._handle(envelope)
+                else:
+                    await self._handle_observed(envelope)
                 self._current = None
+        else:
+            await self._break_off()
+        await self._wind_down()
+
+    async def _break_off(self) -> None:
         if self._failure is not None:
             raise self._failure
         await trio.lowlevel.checkpoint()  # raises the cancellation that _aborted stands for

@@ -13,7 +13,6 @@ Rules.
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, overload
@@ -51,7 +50,7 @@ class ActorStatistics:
     timers: int = 0
 
 
-class TrioActorRef(pykka.ActorRef[Any], Generic[M_contra, R_co]):
+class TrioActorRef(Life, pykka.ActorRef[Any], Generic[M_contra, R_co]):
     """Reference to one incarnation of a `TrioActor`; safe to pass to other actors and threads.
 
     `TrioActorRef[M, R]` is of an actor that takes messages of type M and replies with an R.
@@ -61,13 +60,13 @@ class TrioActorRef(pykka.ActorRef[Any], Generic[M_contra, R_co]):
     # Narrower than pykka's, and never reassigned.
     actor_inbox: Mailbox  # type: ignore[assignment]
 
-    def __init__(self, actor: TrioActor[M_contra, R_co], life: Life) -> None:
-        self._actor_weakref = weakref.ref(actor)
+    _stopped_event: threading.Event | None = None
+
+    def __init__(self, actor: TrioActor[M_contra, R_co]) -> None:
+        self._living: TrioActor[M_contra, R_co] | None = actor  # until it has ended
         self.actor_class = type(actor)
         self.actor_urn = actor.actor_urn
         self.actor_inbox = actor.actor_inbox  # pyright: ignore[reportIncompatibleVariableOverride]
-        self._life = life
-        self._stopped_event: threading.Event | None = None
 
     def __repr__(self) -> str:
         return f"<TrioActorRef {self.name!r} for {self}>"
@@ -187,10 +186,10 @@ class TrioActorRef(pykka.ActorRef[Any], Generic[M_contra, R_co]):
             future.set(False)
 
     def _drain(self, future: TrioFuture[bool]) -> None:
-        was_alive = not self._life.ended
+        was_alive = not self._ended
         if self.is_alive():
             self.actor_inbox.drain()
-        self._life.watch(lambda _: future.set(was_alive))
+        self._watch(lambda _: future.set(was_alive))
 
     # ------------------------------------------------------ inside the loop
 
@@ -245,17 +244,13 @@ class TrioActorRef(pykka.ActorRef[Any], Generic[M_contra, R_co]):
         """
         self._check_may_wait("astop")
         self.request_stop()
-        return await self._life.wait()
+        return await self.wait_stopped()
 
     def request_stop(self) -> None:
         """Like `astop`, without waiting for the end. In the loop only; no effect on a dead actor."""
         if self.is_alive():
             self.actor_inbox.drain()  # what came now would not be handled
             self.actor_inbox.put_system(Envelope(_ActorStop()))
-
-    async def wait_stopped(self) -> BaseException | None:
-        """Wait until it and its child tasks are over; returns the exit reason (None = normal)."""
-        return await self._life.wait()
 
     def monitor(
         self, callback: Callable[[TrioActorRef[Any, Any], BaseException | None], None]
@@ -264,7 +259,7 @@ class TrioActorRef(pykka.ActorRef[Any], Generic[M_contra, R_co]):
 
         What the callback raises is logged and goes no further.
         """
-        self._life.watch(lambda reason: callback(self, reason))
+        self._watch(lambda reason: callback(self, reason))
 
     def _kill(self) -> None:
         actor = self._actor()
@@ -277,7 +272,11 @@ class TrioActorRef(pykka.ActorRef[Any], Generic[M_contra, R_co]):
             actor._abandon()
 
     def _actor(self) -> TrioActor[Any, Any] | None:
-        return self._actor_weakref()
+        return self._living
+
+    # pykka's proxies look through this one. Nothing weak is needed: what has ended is let go of.
+    def _actor_weakref(self) -> TrioActor[Any, Any] | None:  # type: ignore[override]
+        return self._living
 
     def statistics(self) -> ActorStatistics:
         """State of the actor and of its mailbox now."""
@@ -285,8 +284,8 @@ class TrioActorRef(pykka.ActorRef[Any], Generic[M_contra, R_co]):
         return ActorStatistics(
             name=self.name,
             is_alive=self.is_alive(),
-            ended=self._life.ended,
-            exit_reason=self._life.reason,
+            ended=self._ended,
+            exit_reason=self._exit_reason,
             mailbox=self.actor_inbox.statistics(),
             stashed=0 if actor is None else actor._stashed_count(),
             timers=0 if actor is None else actor._timer_count(),

@@ -173,7 +173,11 @@ class SupervisorActor(TrioActor):
 
     async def _run_child(self, child: Child, delay_s: float) -> None:
         try:
-            reason = await child.live(delay_s)
+            if delay_s > 0:
+                await child.back_off(delay_s)
+            actor = child.next_actor()
+            reason = await actor._run(child) if isinstance(actor, TrioActor) else actor
+            child.rest()
             self._memory.abandoned += isinstance(reason, ActorAbandoned)
             if child.leaving:  # whoever stopped it may have been cancelled meanwhile
                 self.forget(child)
@@ -182,6 +186,7 @@ class SupervisorActor(TrioActor):
         except BaseException:
             # Cancelled with this supervisor, or cancelling it: from now on nobody shall be started.
             self._shutting_down = True
+            child.cut_off()
             raise
 
     def _child_ended(self, child: Child, reason: BaseException | None) -> None:

@@ -37,7 +37,7 @@ class ActorSystem(Supervisor):
     ) -> None:
         super().__init__(name, policy, observation)
         self._shutdown_s = shutdown_s
-        self._started = trio.Event()
+        self._opened = trio.Event()
         self._over = trio.Event()
         self._root = self._make_actor()
         self._root.actor_inbox.owner_name = name
@@ -52,13 +52,16 @@ class ActorSystem(Supervisor):
             self._over.set()
 
     async def _run_root(self, root: SupervisorActor) -> None:
-        reason = await root._run(self._started.set)
+        reason = await root._run(self)
         if reason is not None and exit_kind(reason) == "failure":
             raise reason
 
     async def _open(self, nursery: trio.Nursery) -> None:
         nursery.start_soon(self._run, self._root, name=f"actor system {self.name}")
-        await self._started.wait()
+        await self._opened.wait()
+
+    def _started(self) -> None:
+        self._opened.set()
 
     async def shutdown(self) -> None:
         """Stop everything, at most `shutdown_s` seconds in order, then cancel, then abandon.

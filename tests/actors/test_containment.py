@@ -12,7 +12,9 @@ from actors import (
     ActorAbandoned,
     ActorCancelled,
     ActorDeadError,
+    Envelope,
     Intensity,
+    Mailbox,
     SupervisorPolicy,
     TrioActorRef,
     open_actor_system,
@@ -160,6 +162,29 @@ async def test_an_abandoned_handler_runs_its_finally_blocks_in_its_own_task(
         await trio.testing.wait_all_tasks_blocked()
         await system.stop_child("v")
     assert notes == [True]
+
+
+async def test_a_message_does_not_wake_abandoned_code_that_may_not_wait_for_it(
+    autojump_clock: MockClock,
+) -> None:
+    mailbox = Mailbox(1)
+
+    async def read_at_the_end(villain: Villain) -> None:
+        try:
+            await shield(villain)
+        finally:
+            try:
+                await mailbox.wait()
+            finally:
+                mailbox.put_nowait(Envelope("for nobody"))
+
+    async with open_actor_system() as system:
+        ref = await system.spawn(Villain, name="v", shutdown_s=1)
+        ref.tell(read_at_the_end)
+        await trio.testing.wait_all_tasks_blocked()
+        await system.stop_child("v")
+        assert isinstance(await ref.wait_stopped(), ActorAbandoned)
+    assert not mailbox.empty()
 
 
 async def test_an_interrupt_raised_by_abandoned_code_is_nobodys_to_swallow(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import uuid
+import weakref
 from typing import Any
 
 import pykka
@@ -11,6 +13,7 @@ import trio
 from pykka.messages import _ActorStop
 
 from actors import (
+    ActorAbandoned,
     ActorCancelled,
     ActorDeadError,
     ActorStartError,
@@ -276,7 +279,26 @@ async def test_stop_handles_even_a_long_queue_to_its_end() -> None:
     assert notes == ["start", *map(str, range(200)), "stop"]
 
 
-async def test_an_actor_cancelled_before_it_ran_never_starts() -> None:
+async def test_a_ref_keeps_no_actor_in_memory_that_has_ended() -> None:
+    async with open_actor_system() as system:
+        ref = await system.spawn(lambda: Noted([]), name="n", restart="temporary")
+        living = ref._actor_weakref()
+        assert living is not None
+        actor = weakref.ref(living)
+        del living
+        await ref.astop()
+        gc.collect()
+        assert actor() is None
+        assert ref._actor_weakref() is None
+        assert ref.statistics().ended
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"), [("_kill", ActorCancelled), ("_abandon", ActorAbandoned)]
+)
+async def test_an_actor_cancelled_or_abandoned_before_it_ran_never_starts(
+    end: str, reason: type[Exception]
+) -> None:
     notes: list[str] = []
 
     class Waiting(Noted):
@@ -286,13 +308,13 @@ async def test_an_actor_cancelled_before_it_ran_never_starts() -> None:
 
     def doomed() -> Noted:
         actor = Waiting(notes)
-        actor.actor_ref._kill()
+        getattr(actor.actor_ref, end)()
         return actor
 
     async with open_actor_system() as system:
         with pytest.raises(ActorStartError) as caught:
             await system.spawn(doomed, name="n")
-        assert isinstance(caught.value.__cause__, ActorCancelled)
+        assert type(caught.value.__cause__) is reason
     assert notes == []
 
 
