@@ -8,15 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from opcode_runtime.expressions import (
     BudgetExceeded,
     Scope,
+    checked_items,
+    compile_data_inject,
     compile_expression,
+    compile_jq,
+    compile_over,
     compile_template,
     evaluate,
+    jq_input,
+    run_jq,
     scope_from_parts,
     scope_parts,
     to_text,
@@ -113,6 +119,23 @@ def test_a_value_that_went_through_cel_arrives_unchanged(value: Any) -> None:
 
 
 @UNHURRIED
+@given(values)
+def test_a_value_that_jq_moved_arrives_unchanged(value: Any) -> None:
+    assume("\\ud" not in ascii(value))  # lone surrogates, which jq refuses
+    compiled = compile_jq('[.inputs.v, .steps["a-b"].v, (.context | .v)]')
+    arrived = run_jq(compiled.source, jq_input(compiled, scope(value)))
+    assert all(same_number_values(each, value) for each in arrived)
+
+
+@UNHURRIED
+@given(values)
+def test_items_and_injected_data_arrive_unchanged(value: Any) -> None:
+    items = compile_over(["${{inputs.v}}", {"k": "${{ context.v }}"}]).render(scope(value))
+    assert same(checked_items(items), [value, {"k": value}])
+    assert same(compile_data_inject("inputs.v").template.render(scope(value)), value)
+
+
+@UNHURRIED
 @given(hostile_texts, hostile_texts, hostile_texts)
 def test_a_text_is_filled_in_once(before: str, value: str, after: str) -> None:
     before, after = (part.replace("$", "S") for part in (before + ".", "." + after))
@@ -166,12 +189,22 @@ def test_a_number_is_written_shortly_and_reads_back(number: float) -> None:
 @UNHURRIED
 @given(hostile_texts)
 def test_any_text_is_compiled_or_refused(text: str) -> None:
-    for compiling in (compile_expression, compile_template):
+    for compiling in (compile_expression, compile_template, compile_over, compile_data_inject):
         error = refusal(compiling, text)
         if error is not None:
             assert error.code is ErrorCode.VALIDATION_ERROR
             assert error.details is not None
             assert 1 <= error.details["column"] <= len(text) + 1
+
+
+@UNHURRIED
+@given(hostile_texts | st.text('[]{}().|,:;?$x1"\\\\# =+-/*<>def as if end', max_size=40))
+def test_any_text_is_a_jq_program_or_refused(text: str) -> None:
+    error = refusal(lambda text, step_ids: compile_jq(text), text)
+    if error is not None:
+        assert error.code is ErrorCode.VALIDATION_ERROR
+        assert error.details is not None
+        assert 1 <= error.details["column"] <= len(text) + 1
 
 
 def refusal(compiling: Callable[..., Any], text: str) -> OpcodeError | None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.definition import Template
-from opcode_runtime.model.record import DecisionRow, KeyRow, WorkflowRow
+from opcode_runtime.model.record import AgentRow, DecisionRow, KeyRow, WorkflowRow
 from opcode_runtime.storage import Append, Appended, AppendRejected, EventUnstorable, Journal
 from opcode_runtime.storage.codec import EVENT_TYPES, Encoder, decode_record
 from opcode_runtime.testing import strategies as chosen
@@ -181,7 +181,16 @@ def test_i_j8_codec_round_trip(event: ev.AnyEvent, seq: int, previous: bytes) ->
 
 
 def test_every_event_type_is_known_to_the_codec() -> None:
-    assert set(EVENT_TYPES.values()) == set(ev.Event.__subclasses__())
+    assert set(EVENT_TYPES.values()) == set(_leaves(ev.Event))
+
+
+def _leaves(kind: type[Any]) -> Iterator[type[Any]]:
+    """The classes below `kind` that nothing is below."""
+    below = kind.__subclasses__()
+    if not below:
+        yield kind
+    for each in below:
+        yield from _leaves(each)
 
 
 @_journal_settings
@@ -205,6 +214,8 @@ class _Expected:
         self.workflows: dict[str, dict[str, Any]] = {}
         self.decisions: dict[str, dict[str, dict[str, Any]]] = {}
         self.templates: dict[tuple[str, str], ev.TemplateDefined] = {}
+        self.removed: dict[tuple[str, str], float] = {}
+        self.agents: dict[str, AgentRow] = {}
         self.keys: dict[tuple[str, str], KeyRow] = {}
 
     def add(self, stream: str, seq: int, event: Any) -> None:
@@ -218,6 +229,16 @@ class _Expected:
         self._decide(self.decisions.setdefault(stream, {}), kind, event)
         if kind == "template_defined":
             self.templates[event.name, event.version] = event
+            self.removed.pop((event.name, event.version), None)
+        if kind == "template_removed" and stream == f"template/{event.name}":
+            for place in set(self.templates) & {(event.name, each) for each in event.versions}:
+                self.removed.setdefault(place, event.at)
+        if kind == "agent_seen" and stream.startswith("agent/"):
+            first = self.agents.get(event.agent_id)
+            since = event.at if first is None else first.created_at
+            self.agents[event.agent_id] = AgentRow(
+                event.agent_id, event.agent_type, since, event.at
+            )
         if getattr(event, "key", None):
             scope, key, digest = event.key
             self.keys[scope, key] = KeyRow(stream, seq, digest, event.at)
@@ -227,21 +248,34 @@ class _Expected:
         word = kind.removeprefix("workflow_")
         if word in {"completed", "failed", "cancelled", "suspended"}:
             row["status"] = word
-        if kind in {"workflow_started", "workflow_resumed"}:
+        if kind in {"workflow_started", "workflow_resumed", "workflow_reopened"}:
             row["status"] = "active"
+        if kind.startswith("workflow_") and row["status"] != "suspended":
+            row |= {"suspended_for": None, "wake_at": None}
+        if kind == "workflow_suspended":
+            row |= {"suspended_for": event.reason, "wake_at": event.wake_at}
         if kind in {"workflow_completed", "workflow_failed", "workflow_cancelled"}:
             row["completed_at"] = event.at
-        row["output"] = event.output if kind == "workflow_completed" else row.get("output")
+        if kind in {"workflow_completed", "workflow_failed"}:
+            row["output"] = event.output
+        if kind == "workflow_reopened":
+            row |= {"completed_at": None, "output": None, "error": None}
 
     @staticmethod
     def _decide(pending: dict[str, dict[str, Any]], kind: str, event: Any) -> None:
         if kind == "decision_requested":
             pending[event.decision_id] = {"step_id": event.step_id, "created_at": event.at}
-        elif kind == "decision_resolved":
+        elif kind in {"decision_resolved", "decision_timed_out"}:
             pending.pop(event.decision_id, None)
         elif kind in {"workflow_completed", "workflow_failed", "workflow_cancelled"}:
             pending.clear()
-        elif kind in {"step_completed", "step_failed", "step_skipped", "step_ignored"}:
+        elif kind in {
+            "step_completed",
+            "step_failed",
+            "step_skipped",
+            "step_ignored",
+            "step_reset",
+        }:
             for name in [n for n, row in pending.items() if row["step_id"] == event.step_id]:
                 del pending[name]
 
@@ -260,6 +294,7 @@ def test_i_j12_projection_is_fold(batches: list[chosen.Batch]) -> None:
         _compare_workflows(journal, expected)
         _compare_decisions(journal, expected)
         _compare_templates(journal, expected)
+        assert journal.agents(limit=10**6) == [row for _, row in sorted(expected.agents.items())]
         for (scope, key), row in expected.keys.items():
             assert journal.key(scope, key) == row
 
@@ -285,7 +320,8 @@ def _compare_workflows(journal: Journal, expected: _Expected) -> None:
 
 def _compare_row(row: WorkflowRow, expected: dict[str, Any]) -> None:
     event = expected.pop("event")
-    for name in ("name", "template_name", "template_version", "agent_id", "inputs", "principal"):
+    same = ("name", "template_name", "template_version", "agent_id", "inputs", "principal")
+    for name in (*same, "parent_workflow_id", "depth"):
         assert getattr(row, name) == getattr(event, name)
     for name, value in expected.items():
         assert getattr(row, name) == value
@@ -304,7 +340,10 @@ def _compare_decisions(journal: Journal, expected: _Expected) -> None:
 
 def _compare_templates(journal: Journal, expected: _Expected) -> None:
     rows: list[Template] = journal.templates(limit=10**6)
-    assert {(row.name, row.version) for row in rows} == set(expected.templates)
+    live = set(expected.templates) - set(expected.removed)
+    assert {(row.name, row.version) for row in rows} == live
+    gone = {place: journal.template(*place) for place in expected.removed}
+    assert {place: row.removed_at for place, row in gone.items() if row} == expected.removed
     order = [(row.name, -int(row.version[1:])) for row in rows]
     assert order == sorted(order)
     for row in rows:
@@ -312,4 +351,5 @@ def _compare_templates(journal: Journal, expected: _Expected) -> None:
         assert row == journal.template(row.name, row.version)
         fields = msgspec.structs.asdict(row)
         assert fields.pop("created_at") == event.at
+        assert fields.pop("removed_at") is None
         assert all(getattr(event, name) == value for name, value in fields.items())

@@ -259,7 +259,10 @@ def test_what_an_interruption_means_depends_on_the_method() -> None:
     assert REGISTRY.get("http.post").on_interrupt({}) is None
 
 
-def test_the_target_is_the_origin() -> None:
-    get = REGISTRY.get("http.get")
-    assert get.target_of({"url": "https://a.example/b?c"}) == "https://a.example:443"
-    assert get.target_of({}) is None
+@pytest.mark.parametrize("name", ["http.get", "http.post", "http.request"])
+def test_the_breaker_counts_by_host_and_port(name: str) -> None:
+    target_of = REGISTRY.get(name).target_of
+    assert target_of({"url": "https://u:p@A.example/b?c"}) == "a.example:443"
+    assert target_of({"url": "http://a.example:8080"}) == "a.example:8080"
+    assert target_of({"url": "a.example"}) is None
+    assert target_of({}) is None

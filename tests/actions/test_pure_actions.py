@@ -1,4 +1,4 @@
-"""crypto.*, assert.equals, workflow.log, workflow.emit and workflow.fail."""
+"""crypto.* and assert.equals."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from opcode_runtime.actions import Call, builtin_registry, check_params, perform_in_place
+from opcode_runtime.actions import Call, builtin_registry, perform_in_place
 from opcode_runtime.model.errors import ErrorCode, ErrorInfo
-from opcode_runtime.model.outcome import Completed, EmitRequest, Failed, LogRequest
+from opcode_runtime.model.outcome import Completed, Failed
 
 REGISTRY = builtin_registry()
 
@@ -48,6 +48,13 @@ def test_digests_are_those_of_the_published_vectors(
 def test_an_object_is_hashed_as_its_compact_json() -> None:
     same = [{"data": {"a": [1, 2.0]}}, {"data": '{"a":[1,2]}'}]
     assert len({output("crypto.hash", params)["hash"] for params in same}) == 1
+
+
+@pytest.mark.parametrize(("scalar", "text"), [(200, "200"), (2.5, "2.5"), (True, "true")])
+def test_a_scalar_is_hashed_as_its_text(scalar: Any, text: str) -> None:
+    params: tuple[dict[str, Any], ...] = ({"data": scalar}, {"data": text})
+    assert len({output("crypto.hash", each)["hash"] for each in params}) == 1
+    assert len({output("crypto.hmac", each | {"key": 1})["hmac"] for each in params}) == 1
 
 
 def test_an_unknown_algorithm_or_missing_data_is_the_authors_fault() -> None:
@@ -116,67 +123,3 @@ def test_different_values_fail_the_assertion(left: Any, right: Any) -> None:
     params = {"expected": left, "actual": right, "message": "odd"}
     assert error("assert.equals", params).message == "odd"
     assert not error("assert.equals", {**params, "expected": right, "actual": left}).retryable
-
-
-def test_a_log_line_keeps_its_data_and_all_further_keys() -> None:
-    params = {"message": {"a": 1}, "level": "WARN", "data": [1], "user": "u", "n": None}
-    outcome = perform_in_place(REGISTRY.get("workflow.log"), params, Call())
-    assert outcome == Completed(
-        {"logged": True}, (LogRequest("warn", '{"a":1}', [1], {"user": "u", "n": None}),)
-    )
-
-
-@pytest.mark.parametrize(
-    ("level", "written"), [("loud", "info"), (None, "info"), ("error", "error")]
-)
-def test_an_unknown_level_is_info(level: str | None, written: str) -> None:
-    call = Call()
-    output("workflow.log", {"message": "m", "level": level}, call)
-    (request,) = call.requests
-    assert isinstance(request, LogRequest)
-    assert request.level == written
-
-
-@pytest.mark.parametrize(
-    ("params", "request_"),
-    [
-        ({"event_type": "paid", "payload": {"n": 1}}, EmitRequest("paid", {"n": 1})),
-        ({"signal": "paid", "data": [1]}, EmitRequest("paid", [1])),
-        ({"event": "paid"}, EmitRequest("paid")),
-        ({"event_type": "a", "signal": "b", "event": "c"}, EmitRequest("a")),
-        ({"signal": "b", "event": "c", "payload": None, "data": 1}, EmitRequest("b")),
-        ({"event_type": None, "event": "c", "payload": 0}, EmitRequest("c", 0)),
-        ({"event_type": 5}, EmitRequest("5")),
-    ],
-)
-def test_an_event_is_emitted_under_any_of_its_parameters_names(
-    params: dict[str, Any], request_: EmitRequest
-) -> None:
-    outcome = perform_in_place(REGISTRY.get("workflow.emit"), params, Call())
-    assert outcome == Completed({"emitted": True}, (request_,))
-
-
-@pytest.mark.parametrize(
-    "params", [{}, {"payload": 1}, {"event_type": ""}, {"event": "  "}, {"signal": None}]
-)
-def test_an_event_without_a_type_is_refused_when_defined_and_when_run(
-    params: dict[str, Any],
-) -> None:
-    assert error("workflow.emit", params).code is ErrorCode.VALIDATION_ERROR
-    assert check_params(REGISTRY.get("workflow.emit").spec, params)
-
-
-def test_a_missing_type_is_asked_for_by_all_its_names_and_may_be_an_expression() -> None:
-    spec = REGISTRY.get("workflow.emit").spec
-    [problem] = check_params(spec, {"payload": 1}, pointer="/steps/0/params")
-    assert problem.message == "missing required param 'event_type' or 'signal' or 'event'"
-    assert problem.pointer == "/steps/0/params"
-    assert check_params(spec, {"event": "${{inputs.kind}}", "data": "${{inputs.n}}"}) == []
-    assert check_params(spec, {"payload": "${{inputs.n}}"}) != []
-
-
-def test_fail_fails_for_good_with_its_reason() -> None:
-    assert error("workflow.fail", {"reason": "enough"}) == ErrorInfo(
-        ErrorCode.NON_RETRYABLE, "enough"
-    )
-    assert error("workflow.fail", {}).message == "workflow.fail invoked"

@@ -35,6 +35,30 @@ def test_the_decorator_makes_an_action_that_can_still_be_called() -> None:
     assert wait.target_of({}) is None
 
 
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (lambda params: params["host"], "h"),
+        (lambda params: params["none"], None),
+        (lambda params: 1 / 0, None),
+        (lambda params: 5, None),
+        (lambda params: "", None),
+        (lambda params: "x" * 1000, "x" * 256),
+        (None, None),
+    ],
+)
+def test_a_target_is_text_or_there_is_none(target: Any, expected: str | None) -> None:
+    @action("demo.aimed", target=target)
+    async def aimed(_params: dict[str, Any], _call: Call) -> None: ...
+
+    assert aimed.target_of({"host": "h"}) == expected
+
+
+def test_parameters_that_are_no_object_have_no_target() -> None:
+    params: Any = [1]
+    assert wait.target_of(params) is None
+
+
 def test_only_a_pure_plain_function_runs_in_place() -> None:
     @action("demo.slow", kind="pure")
     async def slow(_params: dict[str, Any], _call: Call) -> None: ...
@@ -90,3 +114,14 @@ def test_the_schemas_of_all_built_in_actions_are_valid_and_described() -> None:
 def test_built_in_actions_are_listed_by_name() -> None:
     assert list(builtin_registry().names()) == sorted(each.name for each in BUILTIN_ACTIONS)
     assert {"http.get", "fs.write", "shell.exec", "workflow.log"} <= set(builtin_registry().names())
+
+
+def test_actions_that_speak_of_their_own_workflow_are_pure_and_running_another_is_not() -> None:
+    kinds = {
+        name: spec.kind
+        for name, spec in builtin_registry().specs().items()
+        if name.startswith("workflow.")
+    }
+    running = kinds.pop("workflow.run")
+    assert running == "effectful"
+    assert set(kinds.values()) == {"pure"}

@@ -27,8 +27,8 @@ def test_retry_runs_the_step_again() -> None:
     assert hand.said[-4:] == [
         "signal_received",
         "decision_resolved",
-        "step_retrying",
         "workflow_resumed",
+        "step_retrying",
     ]
 
 
@@ -203,4 +203,4 @@ def test_a_refused_signal_leaves_its_key_free() -> None:
 def test_an_unknown_signal_is_refused_with_the_known_ones() -> None:
     error = refusal(Hand(step("a")).signal("hooray"))
     assert error.code is ErrorCode.VALIDATION_ERROR
-    assert "cancel, decision" in error.message
+    assert "cancel, data, decision" in error.message

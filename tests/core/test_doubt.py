@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from opcode_runtime.core.doubt import INTERRUPTIONS_MAX
-from opcode_runtime.core.plan import StepPlan, build_plan
+from opcode_runtime.core.plan import StepPlan
+from opcode_runtime.core.planning import build_plan
 from opcode_runtime.model import effects as fx
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.action import InterruptPolicy

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from typing import Any
 
@@ -10,12 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opcode_runtime.core.validation import Checked, Checks, validate
+from opcode_runtime.core.validation import Checked, Checks, apply_patch, validate
 from opcode_runtime.core.validation.shape import TABLES
 from opcode_runtime.model.errors import ErrorCode, Problem
 from opcode_runtime.testing.strategies import json_values
-from opcode_runtime.testing.workflows import ACTIONS, CHECKS
-from tests.core.hand import fallback, step
+from tests.core.judges import ACTIONS, CHECKS, fallback, step
 
 
 def check(*steps: Any, **keys: Any) -> Checked:
@@ -29,28 +27,6 @@ def pointers(checked: Checked) -> list[str]:
 def only(checked: Checked) -> Problem:
     assert len(checked.errors) == 1, checked.errors
     return checked.errors[0]
-
-
-def patched(document: Any, patch: list[dict[str, Any]] | None) -> Any:
-    """Apply a JSON Patch (RFC 6902): the operations that repairs use."""
-    document = copy.deepcopy(document)
-    for operation in patch or ():
-        value = operation.get("value")
-        if operation["op"] in {"move", "remove"}:
-            holder, key = find(document, operation.get("from", operation["path"]))
-            value = holder.pop(key)
-        if operation["op"] != "remove":
-            holder, key = find(document, operation["path"])
-            holder[key] = value
-    return document
-
-
-def find(document: Any, place: str) -> tuple[Any, Any]:
-    """The object or list that holds what a pointer (RFC 6901) names, and its key there."""
-    parts = [part.replace("~1", "/").replace("~0", "~") for part in place.split("/")[1:]]
-    for part in parts[:-1]:
-        document = document[int(part) if isinstance(document, list) else part]
-    return document, int(parts[-1]) if isinstance(document, list) else parts[-1]
 
 
 def test_a_good_definition_has_no_errors_and_becomes_a_value() -> None:
@@ -111,14 +87,14 @@ def test_a_definition_has_at_least_one_step(document: Any) -> None:
 def test_a_repair_repairs_when_it_is_applied(document: Any, meant: str | None) -> None:
     problem = only(validate(document, CHECKS))
     assert problem.did_you_mean == meant
-    mended = validate(patched(document, problem.patch), CHECKS)
+    mended = validate(apply_patch(document, problem.patch or []), CHECKS)
     assert problem.pointer not in pointers(mended)
     assert not mended.errors or meant == "fallback_step"
 
 
 def test_a_repair_takes_no_other_key_away() -> None:
     document = {"steps": [step("a", timeout="1s") | {"timout": "2s"}]}
-    mended = patched(document, only(validate(document, CHECKS)).patch)
+    mended = apply_patch(document, only(validate(document, CHECKS)).patch or [])
     assert mended["steps"][0]["timeout"] == "1s"
 
 
@@ -220,42 +196,9 @@ def test_too_many_steps_are_refused_with_the_limit_and_nothing_else_is_judged() 
     assert "limits.steps_max is 2000" in problem.message
 
 
-LATER = [
-    ("/on_complete", {"on_complete": {}}),
-    ("/on_error", {"on_error": {}}),
-    ("/recovery", {"recovery": "suspend"}),
-    ("/min_isolation", {"min_isolation": "process"}),
-    ("/timeout_includes_suspension", {"timeout_includes_suspension": True}),
-    ("/on_timeout", {"on_timeout": "suspend"}),
-]
-
-
-@pytest.mark.parametrize(("pointer", "keys"), LATER)
-def test_keys_that_this_release_cannot_execute_are_refused_by_name(
-    pointer: str, keys: dict[str, Any]
-) -> None:
-    problem = only(check(step("a"), **keys))
-    assert problem.pointer == pointer
-    assert "not available in this release" in problem.message
-    assert pointer[1:] in problem.message
-
-
-@pytest.mark.parametrize("kind", ["condition", "loop", "parallel", "wait", "reasoning"])
-def test_step_types_that_this_release_cannot_execute_are_refused_by_name(kind: str) -> None:
-    checked = check({"id": "a", "type": kind, "config": {}})
-    assert pointers(checked) == ["/steps/0/type", "/steps/0/config"]
-    assert all("not available in this release" in problem.message for problem in checked.errors)
-    assert kind in checked.errors[0].message
-
-
 def test_a_type_that_the_language_does_not_know_is_a_wrong_value() -> None:
     problem = only(check(step("a", type="acton")))
     assert problem.did_you_mean == "action"
-
-
-def test_references_in_durations_are_refused_by_name() -> None:
-    problem = only(check(step("a", timeout="${{inputs.t}}")))
-    assert "not available in this release" in problem.message
 
 
 @pytest.mark.parametrize(
@@ -324,9 +267,3 @@ NOISY = NOISE | st.builds(
 def test_no_document_makes_the_check_raise(document: Any) -> None:
     checked = validate(document, CHECKS)
     assert (checked.definition is None) is bool(checked.errors)
-
-
-def test_a_probe_for_doubt_is_refused_by_name() -> None:
-    problem = only(check(step("a", on_interrupt={"verify": "probe"})))
-    assert problem.pointer == "/steps/0/on_interrupt"
-    assert "not available in this release" in problem.message

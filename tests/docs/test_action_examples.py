@@ -42,9 +42,17 @@ OUTPUTS: dict[str, Any] = {
     "http.post": {"order": 7, "checked": True},
     "http.request": {"status": 204},
     "shell.exec": {"second": 2, "echoed": "from stdin", "code": 0},
+    "workflow.context": {
+        "intent": "find out what the order costs",
+        "notes": "the price is that of today",
+        "known": {"currency": "EUR", "order": 7, "cost": 12.5},
+        "cost": 12.5,
+    },
     "workflow.emit": {"told": True},
     "workflow.fail": {"handed_over": True},
     "workflow.log": {"logged": True},
+    "workflow.notify": {"told": True},
+    "workflow.run": {"large": ["y"], "total": 170},
 }
 """What each example gives when nothing is changed in it."""
 
@@ -53,6 +61,18 @@ def example(action: str) -> dict[str, Any]:
     """The document for an action."""
     document: dict[str, Any] = json.loads((FOLDER / f"{action}.json").read_text("utf-8"))
     return document
+
+
+def children(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The examples that an example runs as sub-workflows."""
+    named = {
+        f"example-{path.stem.replace('.', '-')}": example(path.stem) for path in FOLDER.iterdir()
+    }
+    return [
+        named[step["params"]["template_name"]]
+        for step in document["definition"]["steps"]
+        if step["action"] == "workflow.run"
+    ]
 
 
 def test_every_built_in_action_has_an_example_that_uses_it() -> None:
@@ -91,7 +111,10 @@ async def run(action: str, folder: Path, server: Server) -> tuple[Any, list[dict
     params = {"url": server.url("")} if "url" in (schema or {}).get("properties", {}) else {}
     with trio.fail_after(WITHIN_S):
         async with open_runtime(folder / "state", settings=settings) as runtime:
-            await runtime.define(document["name"], document["definition"], input_schema=schema)
+            for each in (*children(document), document):
+                await runtime.define(
+                    each["name"], each["definition"], input_schema=each.get("input_schema")
+                )
             handle = await runtime.run(document["name"], params)
             output = await handle.result()
             status = await runtime.status(handle.workflow_id)
@@ -114,6 +137,21 @@ async def test_an_emitted_event_is_in_the_journal(tmp_path: Path, outside: Serve
     said = {"event_type": "order.paid", "payload": {"order": 7, "amount": 12.5}}
     assert emitted["payload"] == said
     assert emitted["step_id"] == "tell"
+
+
+async def test_a_notice_is_in_the_journal_with_whom_it_is_for(
+    tmp_path: Path, outside: Server
+) -> None:
+    _, events = await run("workflow.notify", tmp_path, outside)
+    notices = {
+        each["step_id"]: each["payload"]
+        for each in events
+        if each["event_type"] == "workflow_notified"
+    }
+    assert sorted(notices) == ["other", "own"]
+    assert notices["own"]["agent_id"] == "embedded"
+    assert notices["own"]["data"] == {"pages": 12}
+    assert notices["other"]["agent_id"] == "reviewer"
 
 
 async def test_examples_are_accepted_without_a_warning(tmp_path: Path) -> None:

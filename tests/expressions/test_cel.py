@@ -60,7 +60,7 @@ def test_literals(value_of, text, expected):
         ("timestamp('2026-11-21T10:00:00.123456789+02:00')", "2026-11-21T08:00:00.123456Z"),
         ("timestamp('2026-01-01T00:00:00Z') < timestamp(1800000000)", True),
         ("timestamp('2026-01-02T00:00:00Z') - timestamp('2026-01-01T00:00:00Z')", "86400s"),
-        ("duration('-1.5s')", "-1.5s"),
+        ("duration('-1.5s')", "-1.500s"),
         ("duration('90s') == duration('1m30s')", True),
         ("duration('90m').getHours() + duration('90m').getMinutes()", 91),
         ("timestamp('2026-11-21T23:30:00Z').getDate('+01:00')", 22),

@@ -44,6 +44,67 @@ def test_the_status_of_a_workflow_follows_its_events(journal: Journal) -> None:
     assert (row.inputs, row.output, row.error) == ({"a": 1}, [1], None)
 
 
+def test_a_suspended_workflow_says_why_until_it_goes_on(journal: Journal) -> None:
+    def reason() -> tuple[str | None, float | None]:
+        row = journal.workflow("w")
+        assert row is not None
+        return row.suspended_for, row.wake_at
+
+    _append(journal, "w", created("w"), ev.WorkflowStarted(at=2.0))
+    for event, expected in (
+        (ev.WorkflowSuspended(at=3.0, reason="decision", wake_at=9.5), ("decision", 9.5)),
+        (ev.WorkflowSuspended(at=3.5, reason="pause"), ("pause", None)),
+        (ev.WorkflowResumed(at=4.0, reason="decision"), (None, None)),
+        (ev.WorkflowSuspended(at=5.0, reason="timeout", wake_at=8.0), ("timeout", 8.0)),
+        (ev.WorkflowCancelled(at=6.0), (None, None)),
+    ):
+        _append(journal, "w", event)
+        assert reason() == expected
+        assert journal.verify() == []
+
+
+def test_a_reopened_workflow_is_open_again_with_nothing_left_of_its_end(journal: Journal) -> None:
+    error = ErrorInfo(ErrorCode.STEP_FAILED, "no", step_id="a")
+    _append(journal, "w", created("w"), ev.WorkflowStarted(at=2.0))
+    _append(journal, "w", ev.WorkflowFailed(at=5.0, error=error, output={"half": True}))
+    assert _status(journal, "w") == "failed"
+    failed = journal.workflow("w")
+    assert failed is not None
+    assert failed.output == {"half": True}
+    assert journal.open_workflows() == []
+    _append(journal, "w", ev.WorkflowReopened(at=6.0), ev.StepReset(at=6.0, step_id="a"))
+    assert _status(journal, "w") == "active"
+    assert journal.open_workflows() == ["w"]
+    assert journal.workflows(status="failed") == []
+    row = journal.workflow("w")
+    assert row is not None
+    assert (row.completed_at, row.error, row.output, row.started_at) == (None, None, None, 2.0)
+    assert journal.verify() == []
+
+
+def test_the_children_of_a_workflow_are_listed(journal: Journal) -> None:
+    _append(journal, "p", created("p"))
+    for n in range(4):
+        fields = {"parent_workflow_id": "p" if n % 2 else "q", "depth": n}
+        _append(journal, f"w{n}", created(f"w{n}", at=float(n), **fields))
+    _append(journal, "w1", ev.WorkflowStarted(at=9.0))
+    assert _ids(journal.workflows(parent_workflow_id="p")) == [3, 1]
+    assert _ids(journal.workflows(parent_workflow_id="p", status="active")) == [1]
+    assert _ids(journal.workflows(parent_workflow_id="p", limit=1, before=(3.0, "w3"))) == [1]
+    assert journal.workflows(parent_workflow_id="w1") == []
+    row = journal.workflow("w3")
+    assert row is not None
+    assert (row.parent_workflow_id, row.depth) == ("p", 3)
+    assert journal.verify() == []
+
+
+def test_workflows_are_listed_by_the_version_of_their_template(journal: Journal) -> None:
+    for n in range(4):
+        _append(journal, f"w{n}", created(f"w{n}", at=float(n), template_version=f"v{n % 2 + 1}"))
+    assert _ids(journal.workflows(template_name="t", template_version="v2")) == [3, 1]
+    assert _ids(journal.workflows(status="pending", template_version="v1")) == [2, 0]
+
+
 def test_a_failed_and_a_cancelled_workflow_are_told_apart(journal: Journal) -> None:
     error = ErrorInfo(ErrorCode.STEP_FAILED, "no", step_id="a")
     _append(journal, "w", created("w"), ev.WorkflowFailed(at=5.0, error=error))
@@ -172,6 +233,9 @@ _ERROR = ErrorInfo(ErrorCode.TIMEOUT_ERROR, "late")
         (ev.StepFailed(at=9.0, step_id="a", attempt=1, error=_ERROR), ["d2"]),
         (ev.StepIgnored(at=9.0, step_id="a", attempt=1, error=_ERROR), ["d2"]),
         (completed("a"), ["d2"]),
+        (ev.StepReset(at=9.0, step_id="a"), ["d2"]),
+        (ev.DecisionTimedOut(at=9.0, step_id="a", decision_id="d1"), ["d2"]),
+        (ev.DecisionTimedOut(at=9.0, step_id="a", decision_id="d9"), ["d1", "d2"]),
         (completed("c"), ["d1", "d2"]),
         (ev.WorkflowCancelled(at=9.0), []),
         (ev.WorkflowFailed(at=9.0, error=_ERROR), []),

@@ -15,7 +15,14 @@ from opcode_runtime.actions.fs_tree import fs_copy, fs_delete, fs_move, fs_stat
 from opcode_runtime.actions.http import http_get, http_post, http_request
 from opcode_runtime.actions.registry import Action, Registry
 from opcode_runtime.actions.shell import shell_exec
-from opcode_runtime.actions.workflows import workflow_emit, workflow_fail, workflow_log
+from opcode_runtime.actions.workflows import (
+    workflow_context,
+    workflow_emit,
+    workflow_fail,
+    workflow_log,
+    workflow_notify,
+    workflow_run,
+)
 
 BUILTIN_ACTIONS: tuple[Action, ...] = (
     assert_contains,
@@ -38,9 +45,12 @@ BUILTIN_ACTIONS: tuple[Action, ...] = (
     http_post,
     http_request,
     shell_exec,
+    workflow_context,
     workflow_emit,
     workflow_fail,
     workflow_log,
+    workflow_notify,
+    workflow_run,
 )
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opcode_runtime.actions.settings import ActionSettings
-from opcode_runtime.model.outcome import EmitRequest, LogLevel, LogRequest, Request
+from opcode_runtime.model.outcome import (
+    ContextRequest,
+    EmitRequest,
+    LogLevel,
+    LogRequest,
+    NotifyRequest,
+    Request,
+)
 
 if TYPE_CHECKING:
     from opcode_runtime.actions.resources import ActionResources
@@ -33,6 +40,7 @@ class Call:
         resources: what is shared between calls; without it an action opens its own for the one call.
         children_dir: where supervisors of child processes record themselves.
         secrets: resolved secret values in the parameters, so that a redirect elsewhere does not carry them along.
+        context: the workflow's context as it was when the attempt began; only to be read.
         requests: what the action asked of its workflow, in order.
         evaluate_expr: evaluates Expr off the loop; None outside of a workflow.
     """
@@ -48,6 +56,7 @@ class Call:
     resources: ActionResources | None = None
     children_dir: Path | None = None
     secrets: tuple[str, ...] = ()
+    context: Mapping[str, Any] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     evaluate_expr: ExprEvaluator | None = None
 
@@ -60,3 +69,11 @@ class Call:
     def emit(self, event_type: str, payload: Any = None) -> None:
         """Have the workflow journal an event of the author's own kind, once the attempt has ended."""
         self.requests.append(EmitRequest(event_type, payload))
+
+    def merge_context(self, data: dict[str, Any]) -> None:
+        """Have the workflow merge `data` into its context, key by key, once the attempt has ended."""
+        self.requests.append(ContextRequest(data))
+
+    def notify(self, message: str, data: Any = None, agent_id: str | None = None) -> None:
+        """Have an agent told something, once the attempt has ended; None is the workflow's own agent."""
+        self.requests.append(NotifyRequest(message, data, agent_id))

@@ -73,7 +73,7 @@ OUTPUT: dict[str, Any] = {
 def _host(params: dict[str, Any]) -> str:
     from opcode_runtime.actions.http_request import origin, parse_url
 
-    return origin(parse_url(params["url"]))
+    return origin(parse_url(params["url"])).partition("://")[2]
 
 
 def _by_method(params: dict[str, Any]) -> InterruptPolicy | None:

@@ -17,6 +17,7 @@ Params = dict[str, Any]
 ActionFunction = Callable[[Params, Call], Any] | Callable[[Params, Call], Awaitable[Any]]
 InterruptRule = Callable[[Params], InterruptPolicy | None]
 
+TARGET_CHARACTERS_MAX = 256
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
@@ -27,7 +28,8 @@ class Action:
     Arguments:
         spec: what `define` and agents see.
         fn: `async def f(params, call)`, or a plain `def` when the action is pure.
-        target: from the parameters, what the circuit breaker counts by beside the name (a host, a command).
+        target: from the parameters, what the circuit breaker counts by beside the name: `host:port`, a command,
+            a plugin's name. Without it all attempts of the action share one breaker.
         interrupt_rule: decides by the parameters what an interruption means, where `spec.on_interrupt` cannot.
     """
 
@@ -51,13 +53,17 @@ class Action:
         return self.fn(params, call)
 
     def target_of(self, params: Params) -> str | None:
-        """What the circuit breaker counts by beside the name; None when the parameters do not say."""
+        """What the circuit breaker counts by beside the name; None when the parameters do not say.
+
+        Parameters come as resolved, before they are checked: whatever `target` raises over them means None.
+        """
         if self.target is None:
             return None
         try:
-            return self.target(params)
-        except (LookupError, TypeError, ValueError, AttributeError, OpcodeError):
+            found: object = self.target(params)
+        except Exception:  # a boundary: the function is the author's, and only names something
             return None
+        return found[:TARGET_CHARACTERS_MAX] if isinstance(found, str) and found else None
 
     def on_interrupt(self, params: Params) -> InterruptPolicy | None:
         """What an interruption of an attempt with these parameters means; None is the general rule."""

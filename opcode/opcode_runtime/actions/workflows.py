@@ -1,4 +1,8 @@
-"""workflow.*: what a step says to or about its own workflow."""
+"""workflow.*: what a step says to or about its own workflow, and `workflow.run`, which the engine carries out.
+
+Rule 1: an action never acts on a workflow. It leaves a request with its attempt, and the workflow makes events of it.
+Rule 2: a step reaches the context of its own workflow and of no other.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from typing import Any
 
 from opcode_runtime.actions.call import Call
 from opcode_runtime.actions.registry import action
+from opcode_runtime.actions.text import plain_text
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.outcome import LogLevel
 
@@ -37,6 +42,55 @@ _EMIT: dict[str, Any] = {
     "anyOf": [{"required": [name]} for name in ("event_type", "signal", "event")],
 }
 _FAIL: dict[str, Any] = {"type": "object", "properties": {"reason": {"type": "string"}}}
+_NOTIFY: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "message": {"type": "string"},
+        "data": {"description": "Any JSON."},
+        "agent_id": {
+            "type": "string",
+            "description": "Who is told; the workflow's own agent when left out.",
+        },
+    },
+}
+_CONTEXT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "action": {"type": "string", "enum": ["read", "update"]},
+        "workflow_id": {"type": "string", "description": "The step's own workflow, if given."},
+        "data": {
+            "type": "object",
+            "description": "For `update`: merged into the context key by key; other keys stay.",
+        },
+        "agent_notes": {
+            "type": "string",
+            "description": "For `update`: kept as the key `agent_notes`.",
+        },
+    },
+    "required": ["action"],
+}
+_CONTEXT_OUTPUT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "workflow_id": {"type": "string"},
+        "agent_id": {"type": "string", "description": "Of `read`."},
+        "original_intent": {"type": "string", "description": "Of `read`: the key `intent`."},
+        "accumulated_data": {"type": "object", "description": "Of `read`: all other keys."},
+        "agent_notes": {"type": "string", "description": "Of `read`; empty when there are none."},
+        "updated": {"const": True, "description": "Of `update`."},
+    },
+}
+_RUN: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "template_name": {"type": "string", "minLength": 1},
+        "version": {"type": "string", "description": "Such as `v2`; the latest when left out."},
+        "params": {"type": "object", "description": "The inputs of the sub-workflow."},
+    },
+    "required": ["template_name"],
+}
+_INTENT = "intent"
+_NOTES = "agent_notes"
 
 
 @action(
@@ -71,3 +125,62 @@ def workflow_emit(params: dict[str, Any], call: Call) -> dict[str, Any]:
 def workflow_fail(params: dict[str, Any], _call: Call) -> dict[str, Any]:
     """Fail this step with a reason; another attempt would end the same."""
     raise OpcodeError(ErrorCode.NON_RETRYABLE, params.get("reason") or "workflow.fail invoked")
+
+
+@action(
+    "workflow.notify",
+    kind="pure",
+    params=_NOTIFY,
+    output={"type": "object", "properties": {"notified": {"const": True}}},
+)
+def workflow_notify(params: dict[str, Any], call: Call) -> dict[str, Any]:
+    """Tell an agent something; it is journaled, and kept for the agent until it can be delivered."""
+    call.notify(params.get("message", ""), params.get("data"), params.get("agent_id") or None)
+    return {"notified": True}
+
+
+@action("workflow.context", kind="pure", params=_CONTEXT, output=_CONTEXT_OUTPUT)
+def workflow_context(params: dict[str, Any], call: Call) -> dict[str, Any]:
+    """Read what the workflow has gathered in its context, or merge something into it."""
+    workflow_id = params.get("workflow_id") or call.workflow_id
+    if workflow_id != call.workflow_id:
+        raise OpcodeError(
+            ErrorCode.PERMISSION_DENIED,
+            f"workflow.context: {workflow_id!r} is another workflow; a step reaches the context of its own",
+            next="leave workflow_id out, hand data down by the params of workflow.run, and up by its output",
+        )
+    return _read(call) if params["action"] == "read" else _update(params, call)
+
+
+def _read(call: Call) -> dict[str, Any]:
+    return {
+        "workflow_id": call.workflow_id,
+        "agent_id": call.agent_id,
+        "original_intent": _text(call.context.get(_INTENT)),
+        "accumulated_data": {
+            key: value for key, value in call.context.items() if key not in {_INTENT, _NOTES}
+        },
+        "agent_notes": _text(call.context.get(_NOTES)),
+    }
+
+
+def _update(params: dict[str, Any], call: Call) -> dict[str, Any]:
+    data = dict(params.get("data", {}))
+    if _NOTES in params:
+        data[_NOTES] = params[_NOTES]
+    if data:
+        call.merge_context(data)
+    return {"updated": True, "workflow_id": call.workflow_id}
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else plain_text(value)
+
+
+@action("workflow.run", params=_RUN, output={"description": "The output of the sub-workflow."})
+async def workflow_run(_params: dict[str, Any], _call: Call) -> dict[str, Any]:
+    """Run another template as a sub-workflow and give its output."""
+    raise OpcodeError(
+        ErrorCode.ACTION_UNAVAILABLE,
+        "workflow.run is carried out by the engine itself; as a mere action it can do nothing",
+    )

@@ -16,17 +16,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from opcode_runtime.cli.exits import CommandError, Exit, usage_error
+from opcode_runtime.cli.options import FLAG, LOCAL, THE_CLI, Caller, Daemon
+from opcode_runtime.cli.template_words import template
 
 _EPILOGUE = (
     "Exit codes: 0 done · 1 the workflow or a check failed, or the daemon could not start · 2 usage · "
     "3 no daemon · 4 a workflow waits for a decision."
 )
-_Flag = Parameter(negative="")
 _Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
 
 app = App(
@@ -38,33 +39,7 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Daemon:
-    """Which daemon a command talks to, and how its answer is printed."""
-
-    data_dir: Path | None = None
-    "Data directory of the daemon (default: OPCODE_HOME, else ~/.opcode)."
-    url: str | None = None
-    "Base URL of the daemon, when the data directory does not tell."
-    token: str | None = None
-    "Token, when the data directory does not tell."
-    json: Annotated[bool, _Flag] = False
-    "Print JSON."
-
-    def ask(self, call: Any) -> dict[str, Any]:
-        """Make one tool call on that daemon."""
-        from opcode_runtime.cli.calls import perform
-        from opcode_runtime.cli.client import find_daemon
-        from opcode_runtime.cli.settings import data_dir_of
-
-        target = find_daemon(data_dir_of(self.data_dir), url=self.url, token=self.token)
-        return perform(target, call)
-
-
-_LOCAL = Daemon()
+app.command(template)
 
 
 @Parameter(name="*")
@@ -84,19 +59,7 @@ class Overrides:
     "How many steps with outside effects run at once."
 
 
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Caller:
-    """Who calls, and whether a repeated call is the same one."""
-
-    agent_id: str = "cli"
-    "Who acts."
-    idempotency_key: str | None = None
-    "The same key with the same arguments acts once."
-
-
 _NO_OVERRIDES = Overrides()
-_THE_CLI = Caller()
 
 
 @app.default
@@ -106,7 +69,7 @@ def serve(
     data_dir: Path | None = None,
     overrides: Overrides = _NO_OVERRIDES,
     answers: Path | None = None,
-    no_auth: Annotated[bool, _Flag] = False,
+    no_auth: Annotated[bool, FLAG] = False,
     json: _Json = False,
 ) -> int:
     """Start the daemon in the foreground; SIGTERM or Ctrl-C ends it and leaves every workflow resumable.
@@ -129,9 +92,9 @@ def define(
     /,
     *,
     name: str | None = None,
-    check: Annotated[bool, _Flag] = False,
-    caller: Caller = _THE_CLI,
-    daemon: Daemon = _LOCAL,
+    check: Annotated[bool, FLAG] = False,
+    caller: Caller = THE_CLI,
+    daemon: Daemon = LOCAL,
 ) -> int:
     """Store a workflow definition as the next version of its template.
 
@@ -142,7 +105,7 @@ def define(
     """
     from opcode_runtime.cli import calls, render
 
-    call = calls.define_call(file, name=name, check_only=check, **asdict(caller))
+    call = calls.define_call(file, name=name, check_only=check, **caller.as_arguments())
     answer = daemon.ask(call)
     (render.print_json if daemon.json else render.print_definition)(answer)
     return Exit.DONE
@@ -156,8 +119,8 @@ def run(
     params: str = "{}",
     wait: str = "45s",
     version: str | None = None,
-    caller: Caller = _THE_CLI,
-    daemon: Daemon = _LOCAL,
+    caller: Caller = THE_CLI,
+    daemon: Daemon = LOCAL,
 ) -> int:
     """Run a workflow and wait for its end or for a decision.
 
@@ -174,7 +137,7 @@ def run(
         params=params,
         wait=wait,
         version=version,
-        **asdict(caller),
+        **caller.as_arguments(),
     )
     answer = daemon.ask(call)
     (render.print_json if daemon.json else render.print_workflow)(answer)
@@ -182,7 +145,7 @@ def run(
 
 
 @app.command
-def status(workflow_id: str, /, *, daemon: Daemon = _LOCAL) -> int:
+def status(workflow_id: str, /, *, daemon: Daemon = LOCAL) -> int:
     """Show a workflow: its steps, output, error, open decisions and newest events.
 
     Arguments:
@@ -200,15 +163,15 @@ def status(workflow_id: str, /, *, daemon: Daemon = _LOCAL) -> int:
 
 @app.command
 def query(
-    resource: Literal["workflows", "events", "templates", "decisions", "actions"],
+    resource: Literal["workflows", "events", "templates", "decisions", "actions", "agents"],
     /,
     *,
     filters: Annotated[
         tuple[str, ...], Parameter(name="--filter", negative="", consume_multiple=True)
     ] = (),
-    daemon: Daemon = _LOCAL,
+    daemon: Daemon = LOCAL,
 ) -> int:
-    """List workflows, events, templates, decisions or actions.
+    """List workflows, events, templates, decisions, actions or agents.
 
     Arguments:
         resource: What to list.
@@ -234,15 +197,15 @@ def signal_(
     choice: str | None = None,
     payload: str = "{}",
     reasoning: str | None = None,
-    caller: Caller = _THE_CLI,
-    daemon: Daemon = _LOCAL,
+    caller: Caller = THE_CLI,
+    daemon: Daemon = LOCAL,
 ) -> int:
-    """Tell a workflow something: answer its decision, or cancel it.
+    """Tell a workflow something: answer its decision, give it data, steer it, or cancel it.
 
     Arguments:
         workflow_id: The workflow to tell.
-        signal_type: decision or cancel.
-        step: The step that asked.
+        signal_type: decision, data, cancel, pause, resume, retry, skip, or the name of the signal of a wait step.
+        step: The step that is meant.
         choice: The chosen option of a decision.
         payload: JSON object, @FILE, or @- for standard input.
         reasoning: Why; kept with the decision.
@@ -256,7 +219,7 @@ def signal_(
         choice=choice,
         step_id=step,
         reasoning=reasoning,
-        **asdict(caller),
+        **caller.as_arguments(),
     )
     answer = daemon.ask(call)
     if daemon.json:
@@ -284,7 +247,7 @@ def version(*, json: _Json = False) -> int:
 def demo(
     *,
     folder: Path | None = None,
-    keep: Annotated[bool, _Flag] = False,
+    keep: Annotated[bool, FLAG] = False,
     json: _Json = False,
 ) -> int:
     """Show a workflow survive the death of its daemon: a real daemon, a real agent, a real kill.

@@ -15,7 +15,15 @@ from opcode_runtime.cli.json_files import parse_object, read_object
 from opcode_runtime.model.durations import parse_duration_s
 
 _NUMBERS = {"limit", "since_seq"}
-_TEMPLATE_KEYS = {"name", "description", "input_schema", "output_schema", "triggers", "definition"}
+_TEMPLATE_KEYS = {
+    "name",
+    "description",
+    "input_schema",
+    "output_schema",
+    "triggers",
+    "permissions",
+    "definition",
+}
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -43,12 +51,13 @@ def perform(target: Target, call: Call) -> dict[str, Any]:
 
 
 def define_call(
-    file: Path, *, name: str | None, check_only: bool, agent_id: str, idempotency_key: str | None
+    file: Path, *, name: str | None, check_only: bool, agent_id: str, **optional: str | None
 ) -> Call:
     """Read a definition file: bare, or wrapped as `{name, description, input_schema, definition, …}`.
 
     Arguments:
         name: the template's name; wins over the name in the file, and is needed for a bare definition.
+        optional: agent_type, idempotency_key.
 
     Raises:
         CommandError: the file is not such a document, or nothing names the template.
@@ -70,7 +79,7 @@ def define_call(
     arguments["agent_id"] = agent_id
     if check_only:
         arguments["check_only"] = True
-    return Call("opcode.define", arguments | _given({"idempotency_key": idempotency_key}))
+    return Call("opcode.define", arguments | _given(optional))
 
 
 def run_call(
@@ -78,13 +87,15 @@ def run_call(
     *,
     params: str,
     wait: str,
-    version: str | None,
     agent_id: str,
-    idempotency_key: str | None,
+    **optional: str | None,
 ) -> Call:
-    """Start a workflow. `params` is JSON text, `@file` or `@-`; `wait` a duration or a number of seconds."""
+    """Start a workflow. `params` is JSON text, `@file` or `@-`; `wait` a duration or a number of seconds.
+
+    Arguments:
+        optional: version, agent_type, idempotency_key.
+    """
     wait_s = seconds_of(wait)
-    optional = {"version": version, "idempotency_key": idempotency_key}
     arguments = {
         "template_name": name,
         "agent_id": agent_id,
@@ -102,7 +113,7 @@ def signal_call(
     choice: str | None,
     **optional: str | None,
 ) -> Call:
-    """Tell a workflow something; `choice` goes into the payload. `optional`: step_id, agent_id, reasoning, …"""
+    """Tell a workflow something; `choice` goes into the payload. `optional`: step_id, agent_id, …"""
     body = json_argument(payload, "--payload")
     if choice is not None:
         if body.get("choice", choice) != choice:

@@ -133,6 +133,33 @@ async def connect(target: Target, *, read_timeout_s: float = 4_000.0) -> AsyncIt
             yield Connection(client)
 
 
+async def delete(target: Target, path: str, query: dict[str, str]) -> dict[str, Any]:
+    """Ask the daemon, beside MCP, to delete something; gives its answer.
+
+    Raises:
+        CommandError: nothing answers there, the token is refused, or the daemon refused.
+    """
+    import httpx2
+
+    headers = {"Authorization": f"Bearer {target.token}"} if target.token else {}
+    with _translated(target):
+        async with httpx2.AsyncClient(timeout=ANSWER_TIMEOUT_S, headers=headers) as client:
+            response = await client.delete(f"{target.url}{path}", params=query)
+    answer = _decoded(response.content)
+    if response.is_success and answer is not None:
+        return answer
+    if response.status_code in {401, 403} or answer is None:
+        raise _refused_at_the_door(response.status_code, target)
+    raise _refusal(answer, ())
+
+
+def _decoded(body: bytes) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return None
+
+
 @contextlib.contextmanager
 def _translated(target: Target) -> Iterator[None]:
     """Turn whatever the HTTP client and the SDK raise, alone or in groups, into one sentence."""

@@ -37,6 +37,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "templates": ("name", "version", "description", "agent_id", "created_at"),
     "decisions": ("workflow_id", "step_id", "status", "options", "target_agent_id", "timeout_at"),
     "actions": ("name", "description"),
+    "agents": ("agent_id", "type", "created_at", "last_seen_at"),
 }
 _CELL_CHARS_MAX = 120
 _WHOLE = frozenset({"workflow_id", "sequence", "event_type", "status"})
@@ -78,6 +79,21 @@ def print_definition(answer: Mapping[str, Any]) -> None:
     for warning in answer.get("warnings") or ():
         where = plain(warning.get("pointer") or "/")
         console.print(Text(f"warning {where}: {plain(warning.get('message', ''))}", style="yellow"))
+
+
+def print_template(template: Mapping[str, Any]) -> None:
+    """Print one version of a template: who defined it and when, and everything that was given with it."""
+    console = _console()
+    name, version = plain(template.get("name", "")), plain(template.get("version", ""))
+    head = Text(f"{name} {version}")
+    by = f"  by {plain(template.get('agent_id', ''))}, {plain(template.get('created_at', ''))}"
+    console.print(head.append(by, style="dim"))
+    if template.get("description"):
+        console.print(Text(plain(template["description"], lines=True)))
+    for part in ("input_schema", "output_schema", "triggers", "permissions", "definition"):
+        if template.get(part) is not None:
+            console.print(Text(f"{part}:"))
+            console.print(Text(_pretty(template[part])), soft_wrap=True)
 
 
 def print_workflow(answer: Mapping[str, Any], *, events: bool = False) -> None:

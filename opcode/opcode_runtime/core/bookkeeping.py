@@ -3,34 +3,89 @@
 Rule 1: each step ends once, and tells each dependent once. The cost of an end is the number of its dependents.
 Rule 2: an end lets dependents go on (completed, skipped by guard, failure handled) or blocks them.
 Rule 3: a step that failed into a fallback has not told anyone yet; the fallback's end speaks for it.
+Rule 4: a list of sub-steps has ended when all its steps have; its flow step is then due.
 """
 
 from __future__ import annotations
 
-from opcode_runtime.core.plan import Plan
-from opcode_runtime.model.state import SETTLED, StepState, StepStatus, WorkflowState
+from opcode_runtime.core.flow import close_body, next_move
+from opcode_runtime.core.plan import BodyPlan, Plan
+from opcode_runtime.model.state import SETTLED, BodyState, StepState, StepStatus, WorkflowState
 
 GOES_ON = frozenset({"guard", "unused_fallback", "signal"})
 """Reasons for a skip after which dependents go on."""
 
+TAKEN_BACK = frozenset({"dependency", "workflow_ended"})
+"""Reasons for a skip that reopening a workflow takes back."""
 
-def open_books(plan: Plan, state: WorkflowState) -> None:
-    """Set up a new workflow: every step pending, those without needs ready."""
-    state.steps = {path: StepState(path) for path in plan.steps}
-    state.unfinished = dict.fromkeys(plan.steps)
-    state.needs = {path: step.needs for path, step in plan.steps.items()}
-    state.owed = {
-        p: len(step.stands_in_for) for p, step in plan.steps.items() if step.stands_in_for
-    }
-    state.ready = {path: None for path, step in plan.steps.items() if not step.needs}
+
+def sibling(plan: Plan, key: str, body: str) -> str:
+    """The path of the step `key` in the running list `body`."""
+    segment = plan.steps[key].segment
+    return f"{body}.{segment}" if body else segment
+
+
+def beside(plan: Plan, step: StepState, key: str) -> str:
+    """The path of a step that stands by for `step`: in the same list, else at the top level."""
+    same = plan.steps[key].body == plan.steps[step.key].body
+    return sibling(plan, key, step.body if same else "")
+
+
+def open_list(plan: Plan, state: WorkflowState, body: BodyPlan, path: str) -> None:
+    """Add the steps of a list: every one pending, those without needs ready."""
+    for key in body.steps:
+        add_step(plan, state, key, path)
+
+
+def add_step(plan: Plan, state: WorkflowState, key: str, body: str, path: str = "") -> StepState:
+    """Add one pending step to the running list `body`."""
+    planned = plan.steps[key]
+    path = path or sibling(plan, key, body)
+    step = state.steps[path] = StepState(path, key=key, body=body)
+    state.unfinished[path] = None
+    state.needs[path] = planned.needs
+    if planned.standby:
+        state.owed[path] = len(planned.callers)
+    if not planned.needs:
+        state.ready[path] = None
+    return step
+
+
+def open_body(
+    plan: Plan, state: WorkflowState, step: StepState, namespace: str, index: int, item: object
+) -> None:
+    """Begin one list of a flow step: its branch, iteration or alternative number `index`."""
+    planned, flow = plan.steps[step.key], step.flow
+    assert flow is not None
+    runs = namespace if planned.kind != "loop" else f"iter_{index}"
+    path = f"{marked(step)}.{runs}"
+    body = planned.branches[namespace]
+    flow.next = index + 1
+    if not body.steps:
+        flow.done[index] = None
+        return
+    flow.bodies[index] = path
+    state.bodies[path] = BodyState(path, body.key, step.path, index, len(body.steps), item)
+    open_list(plan, state, body, path)
+
+
+def marked(step: StepState) -> str:
+    """The path that the sub-steps of this attempt of a flow step begin with."""
+    return step.path if step.attempt <= 1 else f"{step.path}#{step.attempt}"
 
 
 def leave_lists(state: WorkflowState, path: str) -> None:
     """Take a step out of every list, before it enters another."""
-    for listed in (state.ready, state.running, state.retrying):
-        listed.pop(path, None)
+    state.ready.pop(path, None)
+    state.running.pop(path, None)
+    state.retrying.pop(path, None)
     state.blocked.pop(path, None)
     state.asking.pop(path, None)
+    state.timed.pop(path, None)
+    for listed in (state.evaluating, state.waiting, state.verifying):
+        listed.pop(path, None)
+    for marked_ in (state.idle, state.due, state.answered):
+        marked_.pop(path, None)
 
 
 def settle(
@@ -44,13 +99,52 @@ def settle(
     while ended:
         each = ended.pop()
         state.unfinished.pop(each, None)
-        for dependent in plan.steps[each].dependents:
+        step = state.steps[each]
+        for dependent in plan.steps[step.key].dependents:
             if goes_on:
-                fill_need(state, dependent)
+                fill_need(state, sibling(plan, dependent, step.body))
             else:
-                block(state, dependent, reason)
-        spoken_for = plan.steps[each].stands_in_for
-        ended += [p for p in spoken_for if state.steps[p].fallback == each]
+                block(plan, state, sibling(plan, dependent, step.body), reason)
+        ended += [p for p in step.called_by if state.steps[p].fallback == each]
+        _leave_body(plan, state, step)
+
+
+def _leave_body(plan: Plan, state: WorkflowState, step: StepState) -> None:
+    body = state.bodies.get(step.body)
+    if body is None:
+        return
+    body.unfinished -= 1
+    if body.unfinished:
+        return
+    del state.bodies[body.path]
+    parent = state.steps[body.parent]
+    if parent.flow is None or parent.flow.bodies.get(body.index) != body.path:
+        return
+    close_body(plan, state, parent, body)
+    if plan.steps[parent.key].kind == "parallel":
+        open_branches(plan, state, parent)
+    refresh(plan, state, parent)
+
+
+def open_branches(plan: Plan, state: WorkflowState, step: StepState) -> None:
+    """Begin as many branches of a parallel as may run at once."""
+    planned, flow = plan.steps[step.key], step.flow
+    assert flow is not None
+    at_once = planned.number("max_concurrency", len(planned.branches))
+    race = planned.mode("all") == "race"
+    while flow.next < len(planned.branches) and len(flow.bodies) < at_once:
+        if step.path in state.blocked or (flow.done if race else flow.errors):
+            return
+        open_body(plan, state, step, f"branch_{flow.next}", flow.next, None)
+
+
+def refresh(plan: Plan, state: WorkflowState, step: StepState) -> None:
+    """Say whether something follows for a flow step from the state alone."""
+    running = step.status is StepStatus.RUNNING and step.path not in state.blocked
+    if running and next_move(plan, step) is not None:
+        state.due[step.path] = None
+    else:
+        state.due.pop(step.path, None)
 
 
 def fill_need(state: WorkflowState, path: str) -> None:
@@ -61,44 +155,44 @@ def fill_need(state: WorkflowState, path: str) -> None:
         state.ready[path] = None
 
 
-def block(state: WorkflowState, path: str, reason: str) -> None:
-    """`path` will never start; the first reason stays."""
-    if state.steps[path].status is StepStatus.PENDING:
-        state.ready.pop(path, None)
-        state.blocked.setdefault(path, reason)
+def block(plan: Plan, state: WorkflowState, path: str, reason: str) -> None:
+    """`path` will never start, nor will what depends on it; the first reason stays."""
+    never = [path]
+    while never:
+        step = state.steps[never.pop()]
+        if step.status is not StepStatus.PENDING or step.path in state.blocked:
+            continue
+        state.ready.pop(step.path, None)
+        state.blocked[step.path] = reason
+        if reason not in GOES_ON:
+            never += [sibling(plan, d, step.body) for d in plan.steps[step.key].dependents]
 
 
-def release_fallback(plan: Plan, state: WorkflowState, path: str) -> None:
-    """A step ended without needing its fallback; a target that nobody can need any more is skipped."""
-    target = plan.fallback(path)
-    if target is None:
-        return
-    state.owed[target] -= 1
-    if state.owed[target] == 0 and not _was_called(plan, state, target):
-        block(state, target, "unused_fallback")
+def release_standbys(plan: Plan, state: WorkflowState, step: StepState) -> None:
+    """A step ended; a step that stood by, and that nobody can call for any more, is skipped."""
+    for key in plan.steps[step.key].may_call:
+        target = sibling(plan, key, step.body)
+        state.owed[target] -= 1
+        if state.owed[target] == 0 and not state.steps[target].called_by:
+            block(plan, state, target, "unused_fallback")
 
 
-def call_fallback(plan: Plan, state: WorkflowState, path: str, target: str) -> None:
-    """`path` failed into `target`, which now may start; a target that was called before is not started again."""
-    first = not _was_called(plan, state, target)
-    state.steps[path].fallback = target
-    state.owed[target] -= 1
-    if first:
+def call_standby(state: WorkflowState, path: str, target: str) -> None:
+    """`path` calls for `target`, which now may start; one that was called before is not started again."""
+    called = state.steps[target].called_by
+    called.append(path)
+    if len(called) == 1:
         fill_need(state, target)
-
-
-def _was_called(plan: Plan, state: WorkflowState, target: str) -> bool:
-    return any(state.steps[p].fallback == target for p in plan.steps[target].stands_in_for)
 
 
 def catch_up(plan: Plan, state: WorkflowState, path: str) -> None:
     """Two steps may share a fallback; for the one that fails later it may have ended before."""
-    goes_on = let_on(plan, state, path)
+    goes_on = let_on(state, path)
     if goes_on is not None:
         settle(plan, state, path, goes_on=goes_on)
 
 
-def let_on(plan: Plan, state: WorkflowState, path: str) -> bool | None:
+def let_on(state: WorkflowState, path: str) -> bool | None:
     """Whether the end of `path` lets its dependents go on; None while that is open."""
     step = state.steps[path]
     while step.status is StepStatus.FAILED and step.fallback is not None:
@@ -108,40 +202,39 @@ def let_on(plan: Plan, state: WorkflowState, path: str) -> bool | None:
     return {StepStatus.COMPLETED: True, StepStatus.FAILED: False}.get(step.status)
 
 
-def recomputed(plan: Plan, state: WorkflowState) -> dict[str, set[str]]:
-    """The same lists from scratch, by definition rather than by history: what the incremental ones must equal."""
-    by_status: dict[StepStatus, set[str]] = {status: set() for status in StepStatus}
-    for path, step in state.steps.items():
-        by_status[step.status].add(path)
-    pending = by_status[StepStatus.PENDING]
-    blocked = {path for path in pending if _blocked(plan, state, path)}
-    ready = {path for path in pending - blocked if _satisfied(plan, state, path)}
-    return {
-        "ready": ready,
-        "blocked": blocked,
-        "running": by_status[StepStatus.RUNNING],
-        "retrying": by_status[StepStatus.RETRYING],
-        "asking": by_status[StepStatus.SUSPENDED],
-        "unfinished": {p for p, step in state.steps.items() if step.status not in SETTLED},
-    }
+def needs_now(plan: Plan, state: WorkflowState, path: str) -> int:
+    """How many things a step waits for, counted anew."""
+    step = state.steps[path]
+    planned = plan.steps[step.key]
+    unmet = sum(not let_on(state, sibling(plan, d, step.body)) for d in planned.dependencies)
+    return unmet + (planned.standby and not step.called_by)
 
 
-def _dependencies(plan: Plan, path: str) -> list[str]:
-    step = plan.steps[path]
-    named = {plan.paths[name] for name in step.definition.depends_on}
-    return sorted(named - set(step.stands_in_for))
+def owed_now(plan: Plan, state: WorkflowState, path: str) -> int:
+    """How many steps may still call for a step that stands by, counted anew."""
+    step = state.steps[path]
+    callers = [sibling(plan, key, step.body) for key in plan.steps[step.key].callers]
+    return sum(
+        caller in state.steps and state.steps[caller].status not in SETTLED for caller in callers
+    )
 
 
-def _blocked(plan: Plan, state: WorkflowState, path: str) -> bool:
-    if any(let_on(plan, state, other) is False for other in _dependencies(plan, path)):
-        return True
-    primaries = plan.steps[path].stands_in_for
-    ended = all(state.steps[p].status in SETTLED for p in primaries)
-    return bool(primaries) and ended and not any(state.steps[p].fallback for p in primaries)
+def mark_resets(plan: Plan, state: WorkflowState) -> None:
+    """Mark what was skipped because of a failure or of the end, and who stood by for a step that runs again."""
+    for key in plan.top.steps:
+        step = state.steps[sibling(plan, key, "")]
+        if step.status is not StepStatus.SKIPPED:
+            continue
+        unused = step.reason == "unused_fallback" and plan.steps[key].standby
+        if step.reason in TAKEN_BACK or (unused and _may_be_called(plan, state, step)):
+            state.resetting[step.path] = None
 
 
-def _satisfied(plan: Plan, state: WorkflowState, path: str) -> bool:
-    if not all(let_on(plan, state, other) for other in _dependencies(plan, path)):
-        return False
-    primaries = plan.steps[path].stands_in_for
-    return not primaries or any(state.steps[p].fallback == path for p in primaries)
+def _may_be_called(plan: Plan, state: WorkflowState, step: StepState) -> bool:
+    """Whether a step that calls for `step` runs again."""
+    callers = (state.steps[sibling(plan, key, "")] for key in plan.steps[step.key].callers)
+    return any(
+        caller.status not in {StepStatus.COMPLETED, StepStatus.SKIPPED}
+        or caller.path in state.resetting
+        for caller in callers
+    )

@@ -11,20 +11,25 @@ from collections.abc import Callable
 from typing import Any
 
 from opcode_runtime.core.advance import advance
+from opcode_runtime.core.asked import asked_for
+from opcode_runtime.core.begin import begin_again, begin_first
+from opcode_runtime.core.decide_flow import (
+    child_gone,
+    child_seen,
+    decision_due,
+    evaluated,
+    step_deadline,
+    verified,
+    wait_due,
+)
 from opcode_runtime.core.decide_recovery import recover
 from opcode_runtime.core.decide_signal import signal
-from opcode_runtime.core.failures import after_failure, final_failure, was_cut
+from opcode_runtime.core.failures import after_failure, final_failure
 from opcode_runtime.core.plan import Plan
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import events as ev
-from opcode_runtime.model.outcome import Completed, EmitRequest, Request
-from opcode_runtime.model.state import (
-    ENDED,
-    StepState,
-    StepStatus,
-    WorkflowState,
-    WorkflowStatus,
-)
+from opcode_runtime.model.outcome import Completed
+from opcode_runtime.model.state import StepState, WorkflowState, WorkflowStatus
 
 Answer = cmd.Decision | cmd.Rejected
 
@@ -52,19 +57,23 @@ def _create(plan: Plan, state: WorkflowState, command: cmd.Create) -> Answer:
         principal=command.principal,
         cwd=command.cwd,
         key=command.key,
+        timeout_s=command.timeout_s,
+        parent_workflow_id=command.parent_workflow_id,
+        parent_step_id=command.parent_step_id,
+        depth=command.depth,
     )
     return cmd.Decision((created,))
 
 
 def _prepared(plan: Plan, state: WorkflowState, command: cmd.StepPrepared) -> Answer:
     step = state.steps.get(command.path)
-    if step is None or command.path not in state.ready or not _moving(state):
+    if step is None or command.path not in state.ready or not _is_active(state):
         return NOTHING
     match command.result:
         case cmd.Skip():
             return _just(ev.StepSkipped(at=command.at, step_id=step.path, reason="guard"))
-        case cmd.Start(params):
-            return _just(ev.StepStarted(at=command.at, step_id=step.path, attempt=1, params=params))
+        case cmd.Start():
+            return cmd.Decision(begin_first(plan, state, step, command.result, command.at))
         case cmd.Refuse(error):
             return cmd.Decision(final_failure(plan, state, step, error, command.at))
 
@@ -73,7 +82,10 @@ def _reported(plan: Plan, state: WorkflowState, command: cmd.StepReported) -> An
     step = state.steps.get(command.path)
     if step is None or not _is_current(state, step, command.attempt):
         return NOTHING
-    asked = tuple(_asked(step.path, request, command.at) for request in command.outcome.requests)
+    asked = tuple(
+        asked_for(state, step, request, command.at) for request in command.outcome.requests
+    )
+    asked += _released(state, step, command.at)
     if isinstance(command.outcome, Completed):
         completed = ev.StepCompleted(
             at=command.at,
@@ -87,67 +99,57 @@ def _reported(plan: Plan, state: WorkflowState, command: cmd.StepReported) -> An
     return cmd.Decision(asked + failure)
 
 
+def _released(state: WorkflowState, step: StepState, at: float) -> tuple[ev.AnyEvent, ...]:
+    """The report of a sub-workflow's step is the end of the sub-workflow."""
+    child = step.child_workflow_id
+    if child is None or child not in state.children:
+        return ()
+    return (ev.ChildReleased(at=at, step_id=step.path, child_workflow_id=child),)
+
+
 def _is_current(state: WorkflowState, step: StepState, attempt: int) -> bool:
-    """Whether a report is of the attempt that runs now; an older one is fenced off."""
-    return (
-        step.status is StepStatus.RUNNING
-        and step.attempt == attempt
-        and state.status not in ENDED
-        and not (state.ending is not None and state.ending.at_once)
-    )
+    """Whether a report is of the attempt that runs now; an older one, or one that was withdrawn, is fenced off.
 
-
-def _asked(path: str, request: Request, at: float) -> ev.AnyEvent:
-    if isinstance(request, EmitRequest):
-        return ev.WorkflowEmitted(
-            at=at, step_id=path, event_type=request.event_type, payload=request.payload
-        )
-    return ev.WorkflowLogged(
-        at=at,
-        step_id=path,
-        level=request.level,
-        message=request.message,
-        data=request.data,
-        fields=request.fields,
-    )
+    A timeout or a crash that held the workflow has left what ran in doubt: `resume` settles that, no late report.
+    """
+    if state.suspended_for in {"timeout", "recovery"} and step.child_workflow_id is None:
+        return False
+    return step.path in state.running and step.attempt == attempt
 
 
 def _retry_due(plan: Plan, state: WorkflowState, command: cmd.RetryDue) -> Answer:
     step = state.steps.get(command.path)
-    if step is None or step.status is not StepStatus.RETRYING or step.attempt != command.attempt:
+    if step is None or step.path not in state.retrying or step.attempt != command.attempt:
         return NOTHING
-    if not _moving(state) and not _finishing(state, step):
+    if not _is_active(state):
         return NOTHING
-    return _just(ev.StepStarted(at=command.at, step_id=step.path, attempt=step.attempt + 1))
-
-
-def _finishing(state: WorkflowState, step: StepState) -> bool:
-    """On the way to a failure what runs may finish, also what a crash cut."""
-    ending = state.ending
-    return (
-        state.status is WorkflowStatus.ACTIVE
-        and ending is not None
-        and not ending.at_once
-        and was_cut(step)
-    )
+    return cmd.Decision(begin_again(plan, state, step, command.at))
 
 
 def _deadline_passed(plan: Plan, state: WorkflowState, command: cmd.DeadlinePassed) -> Answer:
-    if not _moving(state) or plan.timeout_s is None or state.active_since is None:
+    if state.timeout_s is None or state.clock_since is None:
         return NOTHING
-    return _just(ev.WorkflowTimedOut(at=command.at, timeout_s=plan.timeout_s))
+    if state.ending is not None or state.hook is not None or state.timed_out:
+        return NOTHING
+    return _just(ev.WorkflowTimedOut(at=command.at, timeout_s=state.timeout_s))
 
 
 def _output_evaluated(plan: Plan, state: WorkflowState, command: cmd.OutputEvaluated) -> Answer:
-    if not _moving(state) or state.unfinished:
+    if not _is_active(state) or state.unfinished or state.ending is not None or state.failed:
         return NOTHING
+    if state.output_known:
+        return NOTHING
+    hook = "on_complete" if command.error is None else "on_error"
+    if hook in plan.hooks or state.children:
+        evaluated_ = ev.OutputEvaluated(at=command.at, output=command.output, error=command.error)
+        return _just(evaluated_)
     if command.error is not None:
         return _just(ev.WorkflowFailed(at=command.at, error=command.error, output=command.output))
     return _just(ev.WorkflowCompleted(at=command.at, output=command.output))
 
 
-def _moving(state: WorkflowState) -> bool:
-    return state.status is WorkflowStatus.ACTIVE and state.ending is None
+def _is_active(state: WorkflowState) -> bool:
+    return state.status is WorkflowStatus.ACTIVE
 
 
 def _tick(plan: Plan, state: WorkflowState, command: cmd.Tick) -> Answer:
@@ -163,6 +165,13 @@ _HANDLERS: dict[type[Any], Callable[[Plan, WorkflowState, Any], Answer]] = {
     cmd.StepPrepared: _prepared,
     cmd.StepReported: _reported,
     cmd.RetryDue: _retry_due,
+    cmd.Evaluated: evaluated,
+    cmd.WaitDue: wait_due,
+    cmd.StepDeadlinePassed: step_deadline,
+    cmd.DecisionDue: decision_due,
+    cmd.ChildSeen: child_seen,
+    cmd.ChildGone: child_gone,
+    cmd.Verified: verified,
     cmd.DeadlinePassed: _deadline_passed,
     cmd.OutputEvaluated: _output_evaluated,
     cmd.SignalSent: signal,

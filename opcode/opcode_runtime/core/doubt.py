@@ -1,14 +1,16 @@
 """A step that was running when the daemon ended is in doubt: nobody knows how far it came.
 
-Its `on_interrupt` says what follows: `retry` (a new attempt at once), `fail`, or `ask` (a decision with the options
-retry, skip, fail and done). Doubt never counts against the retry policy; the `INTERRUPTIONS_MAX`-th interruption in a
-row asks even under `retry`, so that a step that kills the daemon does not do so for ever.
+Its `on_interrupt` says what follows: `retry` (a new attempt at once), `fail`, `ask` (a decision with the options retry,
+skip, fail and done), or a probe: another step that finds out whether it was done. Doubt never counts against the retry
+policy; the `INTERRUPTIONS_MAX`-th interruption in a row asks even under `retry`, so that a step that kills the daemon
+does not do so for ever.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from opcode_runtime.core.bookkeeping import beside
 from opcode_runtime.core.failures import final_failure, interrupted
 from opcode_runtime.core.plan import Plan
 from opcode_runtime.model import events as ev
@@ -29,14 +31,17 @@ def settle_doubt(
     plan: Plan, state: WorkflowState, step: StepState, answer: str | None, at: float
 ) -> tuple[ev.AnyEvent, ...]:
     """The events for one step in doubt. `answer` was given in advance and stands in for asking."""
-    policy = plan.steps[step.path].on_interrupt
+    planned = plan.steps[step.key]
+    if planned.verify is not None and answer is None:
+        return _verify(plan, state, step, planned.verify.probe, at)
+    policy = planned.on_interrupt
     if policy == "retry" and step.interruptions + 1 >= INTERRUPTIONS_MAX:
         policy = "ask"
     if policy == "retry":
-        return (_retry(step, at),)
+        return (retry(step, at),)
     if policy == "fail":
         return final_failure(plan, state, step, interrupted(), at)
-    asked = _ask(plan, state, step, at)
+    asked = ask(plan, state, step, at)
     if answer is None:
         return asked
     return asked + _answered(plan, state, step, asked[0], answer, at)
@@ -53,7 +58,7 @@ def resolve_doubt(
 ) -> tuple[ev.AnyEvent, ...]:
     """What follows when doubt about `step` is settled by `choice`, one of the ids in `OPTIONS`."""
     if choice == "retry":
-        return (_retry(step, at),)
+        return (retry(step, at),)
     if choice == "skip":
         return (ev.StepSkipped(at=at, step_id=step.path, reason="signal"),)
     if choice == "fail":
@@ -65,15 +70,29 @@ def resolve_doubt(
     )
 
 
-def _retry(step: StepState, at: float) -> ev.AnyEvent:
+def _verify(
+    plan: Plan, state: WorkflowState, step: StepState, probe: str, at: float
+) -> tuple[ev.AnyEvent, ...]:
+    """Run the probe of a step; a probe that ran before runs again under a mark."""
+    first = beside(plan, step, probe)
+    path, runs = first, 1
+    while path in state.steps and (state.steps[path].called_by or path in state.blocked):
+        runs += 1
+        path = f"{first}#{runs}"
+    return (ev.StepVerifying(at=at, step_id=step.path, probe=path),)
+
+
+def retry(step: StepState, at: float) -> ev.AnyEvent:
+    """The next attempt of a step in doubt follows at once."""
     return ev.StepRetrying(
         at=at, step_id=step.path, attempt=step.attempt, delay_s=0.0, error=interrupted()
     )
 
 
-def _ask(plan: Plan, state: WorkflowState, step: StepState, at: float) -> tuple[ev.AnyEvent, ...]:
+def ask(plan: Plan, state: WorkflowState, step: StepState, at: float) -> tuple[ev.AnyEvent, ...]:
+    """Open the decision about a step in doubt."""
     name = decision_id(state.workflow_id, step.path, step.openings + 1)
-    action = plan.steps[step.path].definition.action
+    action = plan.steps[step.key].definition.action
     requested = ev.DecisionRequested(
         at=at,
         step_id=step.path,

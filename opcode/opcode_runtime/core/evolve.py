@@ -10,23 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from opcode_runtime.core import bookkeeping as books
+from opcode_runtime.core.account import keep_accounts, leave_out
+from opcode_runtime.core.evolve_flow import ON_FLOWS
+from opcode_runtime.core.evolve_step import ON_STEPS
 from opcode_runtime.core.failures import workflow_timeout
-from opcode_runtime.core.fsm import IllegalTransition, step_after, workflow_after
+from opcode_runtime.core.fsm import IllegalTransition, workflow_after
 from opcode_runtime.core.plan import Plan
-from opcode_runtime.model import events as ev
-from opcode_runtime.model.state import (
-    DecisionState,
-    Ending,
-    StepState,
-    WorkflowState,
-    WorkflowStatus,
+from opcode_runtime.core.withdrawal import (
+    WORKFLOW_CANCELLED,
+    WORKFLOW_STOPS,
+    withdraw_everything,
 )
-
-_WITHDRAWN = frozenset({"cancelled", "workflow_ended"})
-"""Reasons for a skip that come from the workflow's end, as do the skips that follow from it."""
+from opcode_runtime.model import events as ev
+from opcode_runtime.model.state import Ending, KeptSignal, WorkflowState
 
 
 def evolve(plan: Plan, state: WorkflowState, event: ev.AnyEvent) -> None:
@@ -36,20 +33,10 @@ def evolve(plan: Plan, state: WorkflowState, event: ev.AnyEvent) -> None:
     state.seq += 1
 
 
-def _move(state: WorkflowState, event: ev.Event) -> None:
-    """Follow the workflow table and keep the account of active time."""
-    kind = str(event.__struct_config__.tag)
-    before, state.status = state.status, workflow_after(state.status, kind)
-    if state.status is WorkflowStatus.ACTIVE and before is not WorkflowStatus.ACTIVE:
-        state.active_since = event.at
-    elif before is WorkflowStatus.ACTIVE and state.status is not WorkflowStatus.ACTIVE:
-        _close_account(state, event.at)
-
-
-def _close_account(state: WorkflowState, at: float) -> None:
-    if state.active_since is not None:
-        state.active_s += max(0.0, at - state.active_since)
-    state.active_since = None
+def _move(plan: Plan, state: WorkflowState, event: ev.Event) -> None:
+    """Follow the workflow table and keep the accounts of time."""
+    state.status = workflow_after(state.status, str(event.__struct_config__.tag))
+    keep_accounts(plan, state, event.at)
 
 
 def _created(plan: Plan, state: WorkflowState, event: ev.WorkflowCreated) -> None:
@@ -61,8 +48,11 @@ def _created(plan: Plan, state: WorkflowState, event: ev.WorkflowCreated) -> Non
     state.agent_id, state.principal, state.cwd = event.agent_id, event.principal, event.cwd
     state.inputs, state.context = event.inputs, dict(event.context)
     state.created_at = event.at
+    state.timeout_s = plan.timeout_s if event.timeout_s is None else event.timeout_s
+    state.parent_workflow_id, state.parent_step_id = event.parent_workflow_id, event.parent_step_id
+    state.depth = event.depth
     _remember(state, event.key)
-    books.open_books(plan, state)
+    books.open_list(plan, state, plan.top, "")
 
 
 def _remember(state: WorkflowState, key: tuple[str, str, str] | None) -> None:
@@ -71,157 +61,106 @@ def _remember(state: WorkflowState, key: tuple[str, str, str] | None) -> None:
 
 
 def _started(plan: Plan, state: WorkflowState, event: ev.WorkflowStarted) -> None:
-    _move(state, event)
+    _move(plan, state, event)
     state.started_at = event.at
 
 
-def _moved(plan: Plan, state: WorkflowState, event: ev.Event) -> None:
-    _move(state, event)
+def _suspended(plan: Plan, state: WorkflowState, event: ev.WorkflowSuspended) -> None:
+    _move(plan, state, event)
+    state.suspended_for = event.reason
+
+
+def _resumed(plan: Plan, state: WorkflowState, event: ev.WorkflowResumed) -> None:
+    """After its timeout or a crash that held it, the workflow has its whole timeout again."""
+    held_for, state.suspended_for = state.suspended_for, None
+    _move(plan, state, event)
+    if held_for in {"timeout", "recovery"}:
+        state.clock_s, state.clock_since, state.timed_out = 0.0, event.at, False
+    if event.reason == "signal":
+        state.resumes += 1
 
 
 def _interrupted(plan: Plan, state: WorkflowState, event: ev.WorkflowInterrupted) -> None:
     """Downtime counts for nobody's timeout: the account is closed at the last event and opened now."""
-    _move(state, event)
-    _close_account(state, state.last_at)
-    state.active_since = event.at
+    _move(plan, state, event)
+    leave_out(state, state.last_at, event.at)
 
 
 def _timed_out(plan: Plan, state: WorkflowState, event: ev.WorkflowTimedOut) -> None:
-    _move(state, event)
-    if plan.definition.on_timeout == "cancel":
+    _move(plan, state, event)
+    what = plan.definition.on_timeout
+    if what == "suspend":
+        state.timed_out = True
+    elif what == "cancel":
         state.ending = Ending("cancelled", at_once=True, reason="timeout")
+        withdraw_everything(plan, state, WORKFLOW_CANCELLED)
     else:
         state.ending = Ending("failed", at_once=True, error=workflow_timeout(event.timeout_s))
+        withdraw_everything(plan, state, WORKFLOW_STOPS)
 
 
 def _completed(plan: Plan, state: WorkflowState, event: ev.WorkflowCompleted) -> None:
-    _move(state, event)
+    _move(plan, state, event)
     state.output, state.completed_at = event.output, event.at
 
 
 def _failed(plan: Plan, state: WorkflowState, event: ev.WorkflowFailed) -> None:
-    _move(state, event)
+    _move(plan, state, event)
     state.error, state.output, state.completed_at = event.error, event.output, event.at
 
 
 def _cancelled(plan: Plan, state: WorkflowState, event: ev.WorkflowCancelled) -> None:
-    _move(state, event)
+    _move(plan, state, event)
     state.completed_at = event.at
 
 
-def _step(state: WorkflowState, event: Any) -> StepState:
-    """Follow the step table; the step leaves the list it was in."""
-    step = state.steps[event.step_id]
-    step.status = step_after(step.status, str(event.__struct_config__.tag), step.path)
-    books.leave_lists(state, step.path)
-    return step
+def _reopened(plan: Plan, state: WorkflowState, event: ev.WorkflowReopened) -> None:
+    _move(plan, state, event)
+    state.ending = state.error = state.completed_at = state.hook = None
+    state.output, state.output_known, state.timed_out = None, False, False
+    state.reopenings += 1
+    state.clock_s, state.clock_since = 0.0, event.at
+    books.mark_resets(plan, state)
 
 
-def _step_started(plan: Plan, state: WorkflowState, event: ev.StepStarted) -> None:
-    step = _step(state, event)
-    step.attempt, step.attempt_at = event.attempt, event.at
-    if step.started_at is None:
-        step.started_at = event.at
-    if event.params is not None:
-        step.params = event.params
-    state.running[step.path] = None
+def _output_evaluated(plan: Plan, state: WorkflowState, event: ev.OutputEvaluated) -> None:
+    state.output, state.output_known = event.output, True
+    if event.error is not None:
+        state.ending = Ending("failed", at_once=False, error=event.error)
 
 
-def _step_completed(plan: Plan, state: WorkflowState, event: ev.StepCompleted) -> None:
-    step = _step(state, event)
-    step.output, step.completed_at = event.output, event.at
-    if not step.ignored:
-        step.error = None
-    books.release_fallback(plan, state, step.path)
-    books.settle(plan, state, step.path, goes_on=True)
-
-
-def _step_failed(plan: Plan, state: WorkflowState, event: ev.StepFailed) -> None:
-    step = _step(state, event)
-    step.error, step.completed_at = event.error, event.at
-    if event.handled:
-        state.unfinished.pop(step.path, None)
-        books.catch_up(plan, state, step.path)
-        return
-    books.release_fallback(plan, state, step.path)
-    books.settle(plan, state, step.path, goes_on=False)
-    at_once = plan.handler(step.path) == "fail_workflow"
-    if state.ending is None:
-        state.ending = Ending("failed", at_once, event.error, step_id=step.path)
-    elif at_once:
-        state.ending = msgspec.structs.replace(state.ending, at_once=True)
-
-
-def _step_retrying(plan: Plan, state: WorkflowState, event: ev.StepRetrying) -> None:
-    step = _step(state, event)
-    step.error, step.retry_at, step.retry_delay_s = event.error, event.at, event.delay_s
-    if event.error.code == "INTERRUPTED":
-        step.interruptions += 1
-    else:
-        step.failures += 1
-        step.interruptions = 0
-    state.retrying[step.path] = None
-
-
-def _step_suspended(plan: Plan, state: WorkflowState, event: ev.StepSuspended) -> None:
-    step = _step(state, event)
-    step.openings += 1
-    state.asking[step.path] = event.decision_id
-
-
-def _step_skipped(plan: Plan, state: WorkflowState, event: ev.StepSkipped) -> None:
-    decision = state.asking.get(event.step_id)
-    if decision is not None and state.decisions[decision].status == "pending":
-        state.decisions[decision].status = "cancelled"
-    step = _step(state, event)
-    step.reason, step.completed_at = event.reason, event.at
-    books.release_fallback(plan, state, step.path)
-    goes_on = event.reason in books.GOES_ON
-    reason = "workflow_ended" if event.reason in _WITHDRAWN else "dependency"
-    books.settle(plan, state, step.path, goes_on=goes_on, reason=reason)
-
-
-def _step_ignored(plan: Plan, state: WorkflowState, event: ev.StepIgnored) -> None:
-    step = state.steps[event.step_id]
-    step.ignored, step.error = True, event.error
-
-
-def _step_fallback(plan: Plan, state: WorkflowState, event: ev.StepFallback) -> None:
-    books.call_fallback(plan, state, event.step_id, event.fallback_step)
-
-
-def _decision_requested(plan: Plan, state: WorkflowState, event: ev.DecisionRequested) -> None:
-    state.decisions[event.decision_id] = DecisionState(
-        id=event.decision_id,
-        step_id=event.step_id,
-        kind=event.kind,
-        prompt_context=event.prompt_context,
-        options=event.options,
-        data=event.data,
-        created_at=event.at,
-        target_agent_id=event.target_agent_id,
-        timeout_at=event.timeout_at,
-        fallback=event.fallback,
-    )
-
-
-def _decision_resolved(plan: Plan, state: WorkflowState, event: ev.DecisionResolved) -> None:
-    decision = state.decisions[event.decision_id]
-    decision.status, decision.choice = "resolved", event.choice
-    decision.resolved_by, decision.resolved_at = event.resolved_by, event.at
-    state.steps[event.step_id].interruptions = 0
+def _hook_scheduled(plan: Plan, state: WorkflowState, event: ev.HookScheduled) -> None:
+    state.hook = event.step_id
+    key = plan.hooks[event.hook]
+    books.add_step(plan, state, key, "", event.step_id)
+    state.newest[key] = event.step_id
 
 
 def _signal_received(plan: Plan, state: WorkflowState, event: ev.SignalReceived) -> None:
     _remember(state, event.key)
-    if event.signal_type == "cancel" and event.step_id is None:
-        reason = event.payload.get("reason") if isinstance(event.payload, dict) else None
-        state.ending = Ending(
-            "cancelled",
-            at_once=True,
-            agent_id=event.agent_id,
-            reason=event.reasoning or (str(reason) if reason else None),
-        )
+    if event.destination == "inbox":
+        seq = state.seq + 1
+        kept = KeptSignal(seq, event.signal_type, event.step_id, event.payload)
+        state.inbox[seq] = kept
+    elif event.destination == "context":
+        state.context = {**state.context, **event.payload}
+    elif event.signal_type == "cancel" and event.step_id is None:
+        _cancel(plan, state, event)
+
+
+def _cancel(plan: Plan, state: WorkflowState, event: ev.SignalReceived) -> None:
+    reason = event.payload.get("reason") if isinstance(event.payload, dict) else None
+    state.ending = Ending(
+        "cancelled",
+        at_once=True,
+        agent_id=event.agent_id,
+        reason=event.reasoning or (str(reason) if reason else None),
+    )
+    withdraw_everything(plan, state, WORKFLOW_CANCELLED)
+
+
+def _context_merged(plan: Plan, state: WorkflowState, event: ev.ContextMerged) -> None:
+    state.context = {**state.context, **event.data}
 
 
 def _nothing(plan: Plan, state: WorkflowState, event: ev.Event) -> None:
@@ -231,25 +170,29 @@ def _nothing(plan: Plan, state: WorkflowState, event: ev.Event) -> None:
 _APPLY: dict[type[Any], Callable[[Plan, WorkflowState, Any], None]] = {
     ev.WorkflowCreated: _created,
     ev.WorkflowStarted: _started,
-    ev.WorkflowSuspended: _moved,
-    ev.WorkflowResumed: _moved,
+    ev.WorkflowSuspended: _suspended,
+    ev.WorkflowResumed: _resumed,
     ev.WorkflowInterrupted: _interrupted,
     ev.WorkflowTimedOut: _timed_out,
     ev.WorkflowCompleted: _completed,
     ev.WorkflowFailed: _failed,
     ev.WorkflowCancelled: _cancelled,
-    ev.StepStarted: _step_started,
-    ev.StepCompleted: _step_completed,
-    ev.StepFailed: _step_failed,
-    ev.StepRetrying: _step_retrying,
-    ev.StepSuspended: _step_suspended,
-    ev.StepSkipped: _step_skipped,
-    ev.StepIgnored: _step_ignored,
-    ev.StepFallback: _step_fallback,
-    ev.ErrorHandlerInvoked: _nothing,
-    ev.DecisionRequested: _decision_requested,
-    ev.DecisionResolved: _decision_resolved,
+    ev.WorkflowReopened: _reopened,
+    ev.OutputEvaluated: _output_evaluated,
+    ev.HookScheduled: _hook_scheduled,
     ev.SignalReceived: _signal_received,
+    ev.ContextMerged: _context_merged,
+    ev.StepRetryAttempt: _nothing,
+    ev.ErrorHandlerInvoked: _nothing,
+    ev.LoopTruncated: _nothing,
+    ev.LoopCompleted: _nothing,
+    ev.ParallelCompleted: _nothing,
     ev.WorkflowLogged: _nothing,
     ev.WorkflowEmitted: _nothing,
+    ev.WorkflowNotified: _nothing,
+    ev.CircuitBreakerOpen: _nothing,
+    ev.CircuitBreakerHalfOpen: _nothing,
+    ev.CircuitBreakerClosed: _nothing,
+    **ON_STEPS,
+    **ON_FLOWS,
 }

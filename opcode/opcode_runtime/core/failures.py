@@ -6,8 +6,8 @@ by `jitter`: the delay is shortened by at most that fraction.
 
 from __future__ import annotations
 
-from opcode_runtime.core.bookkeeping import let_on
-from opcode_runtime.core.plan import Plan, RetryPlan
+from opcode_runtime.core.bookkeeping import beside, let_on
+from opcode_runtime.core.plan import Plan, RetryPlan, retry_plan
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.durations import format_duration
 from opcode_runtime.model.errors import ErrorCode, ErrorInfo
@@ -40,21 +40,45 @@ def after_failure(
     plan: Plan, state: WorkflowState, step: StepState, error: ErrorInfo, at: float
 ) -> tuple[ev.AnyEvent, ...]:
     """The events that follow when the running attempt of `step` has failed with `error`."""
-    policy = plan.steps[step.path].retry
+    policy = retry_plan(plan.steps[step.key], step)
     if error.code is ErrorCode.INTERRUPTED:
         # The code is ours, for doubt, which counts against no policy; an action that says it has failed.
         error = ErrorInfo(ErrorCode.EXECUTION_ERROR, error.message, step_id=step.path, cause=error)
-    if error.retryable and step.failures < policy.max and state.ending is None:
+    if error.retryable and step.failures < policy.max and not is_failing(state, step):
         spread = jitter_fraction(state.workflow_id, step.path, step.attempt)
-        delay_s = retry_delay_s(policy, step.failures, spread)
-        return (
-            ev.StepRetrying(
-                at=at, step_id=step.path, attempt=step.attempt, delay_s=delay_s, error=error
-            ),
+        delay_s = max(retry_delay_s(policy, step.failures, spread), _cooldown_s(error))
+        granted = ev.StepRetryAttempt(
+            at=at,
+            step_id=step.path,
+            attempt=step.failures + 1,
+            max_attempts=policy.max,
+            error=error,
         )
+        retrying = ev.StepRetrying(
+            at=at, step_id=step.path, attempt=step.attempt, delay_s=delay_s, error=error
+        )
+        return granted, retrying
     if error.retryable and 0 < policy.max <= step.failures:
         error = _exhausted(step, error)
     return final_failure(plan, state, step, error, at)
+
+
+def _cooldown_s(error: ErrorInfo) -> float:
+    """How long an open circuit breaker makes its next caller wait."""
+    if error.code is not ErrorCode.CIRCUIT_OPEN or error.details is None:
+        return 0.0
+    left_s = error.details.get("cooldown_remaining_s", 0.0)
+    return float(left_s) if isinstance(left_s, int | float) else 0.0
+
+
+def is_failing(state: WorkflowState, step: StepState) -> bool:
+    """Whether the list that `step` is in, or one around it, fails already: then nothing new starts in it."""
+    top = step
+    while (body := state.bodies.get(top.body)) is not None:
+        if body.error is not None:
+            return True
+        top = state.steps[body.parent]
+    return state.ending is not None and top.path != state.hook
 
 
 def _exhausted(step: StepState, error: ErrorInfo) -> ErrorInfo:
@@ -66,22 +90,19 @@ def final_failure(
     plan: Plan, state: WorkflowState, step: StepState, error: ErrorInfo, at: float
 ) -> tuple[ev.AnyEvent, ...]:
     """The events of a failure that no further attempt follows: the handler's, then the step's end."""
-    strategy = plan.handler(step.path)
+    planned = plan.steps[step.key]
+    strategy = planned.handler
     failed = ev.StepFailed(at=at, step_id=step.path, attempt=step.attempt, error=error)
     if strategy is None:
         return (failed,)
-    fallback = plan.fallback(step.path)
+    fallback = beside(plan, step, planned.fallback) if planned.fallback else None
     invoked = ev.ErrorHandlerInvoked(
         at=at, step_id=step.path, strategy=strategy, error=error, fallback=fallback
     )
     if strategy == "ignore":
         ignored = ev.StepIgnored(at=at, step_id=step.path, attempt=step.attempt, error=error)
         return invoked, ignored, ev.StepCompleted(at=at, step_id=step.path, attempt=step.attempt)
-    if (
-        strategy == "fallback_step"
-        and fallback is not None
-        and _can_stand_in(plan, state, fallback)
-    ):
+    if strategy == "fallback_step" and fallback is not None and _can_stand_in(state, fallback):
         called = ev.StepFallback(at=at, step_id=step.path, fallback_step=fallback)
         handled = ev.StepFailed(
             at=at, step_id=step.path, attempt=step.attempt, error=error, handled=True
@@ -90,9 +111,9 @@ def final_failure(
     return invoked, failed
 
 
-def _can_stand_in(plan: Plan, state: WorkflowState, fallback: str) -> bool:
+def _can_stand_in(state: WorkflowState, fallback: str) -> bool:
     """A target that is blocked or has ended badly cannot help; one that has let others on before can."""
-    return fallback not in state.blocked and let_on(plan, state, fallback) is not False
+    return fallback not in state.blocked and let_on(state, fallback) is not False
 
 
 def workflow_error(error: ErrorInfo, step_id: str | None) -> ErrorInfo:

@@ -14,14 +14,17 @@ WORKFLOW: dict[tuple[W, str], W] = {
     (W.PENDING, "workflow_started"): W.ACTIVE,
     (W.PENDING, "workflow_cancelled"): W.CANCELLED,
     (W.ACTIVE, "workflow_suspended"): W.SUSPENDED,
+    (W.SUSPENDED, "workflow_suspended"): W.SUSPENDED,
     (W.SUSPENDED, "workflow_resumed"): W.ACTIVE,
     (W.ACTIVE, "workflow_interrupted"): W.ACTIVE,
     (W.ACTIVE, "workflow_resumed"): W.ACTIVE,
     (W.ACTIVE, "workflow_timed_out"): W.ACTIVE,
+    (W.SUSPENDED, "workflow_timed_out"): W.SUSPENDED,
     (W.ACTIVE, "workflow_completed"): W.COMPLETED,
     (W.ACTIVE, "workflow_failed"): W.FAILED,
     (W.ACTIVE, "workflow_cancelled"): W.CANCELLED,
     (W.SUSPENDED, "workflow_cancelled"): W.CANCELLED,
+    (W.FAILED, "workflow_reopened"): W.ACTIVE,
 }
 
 _OPEN_STEPS = (S.PENDING, S.SCHEDULED, S.RUNNING, S.RETRYING, S.SUSPENDED)
@@ -38,6 +41,11 @@ STEP: dict[tuple[S, str], S] = {
     (S.SUSPENDED, "step_retrying"): S.RETRYING,
     (S.SUSPENDED, "step_completed"): S.COMPLETED,
     (S.SUSPENDED, "step_failed"): S.FAILED,
+    (S.FAILED, "step_skipped"): S.SKIPPED,
+    (S.FAILED, "step_reset"): S.PENDING,
+    (S.SKIPPED, "step_reset"): S.PENDING,
+    (S.RETRYING, "step_failed"): S.FAILED,
+    (S.RETRYING, "step_completed"): S.COMPLETED,
 } | {(status, "step_skipped"): S.SKIPPED for status in _OPEN_STEPS}
 """A ready step is derived, not recorded: `scheduled` is how a pending step shows while it waits for a slot, so the
 rows written as from `scheduled` in the documents start from `pending` here. `step_completed` from pending is an

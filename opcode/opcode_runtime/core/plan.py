@@ -1,25 +1,32 @@
-"""A definition prepared for execution: durations in seconds, policies resolved, dependencies turned around."""
+"""A definition prepared for execution: durations in seconds, policies resolved, dependencies turned around.
+
+Rule 1: a step of the definition has one `key`, whatever number of times it runs: `route.true.deploy`, `each.iter.hash`,
+`fan.branch_1.b`. A running step has a path: the same, with numbered iterations and the marks of attempts.
+Rule 2: a list of steps (the top level, a branch, the body of a loop) is a `BodyPlan`; dependencies never leave it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from opcode_runtime.model.action import ActionSpec, InterruptPolicy
-from opcode_runtime.model.definition import (
-    Backoff,
-    Definition,
-    RetryPolicy,
-    StepDefinition,
-    Template,
-)
+from opcode_runtime.model.action import InterruptPolicy
+from opcode_runtime.model.definition import Backoff, Definition, StepDefinition, StepType, Template
 from opcode_runtime.model.durations import parse_duration_s
-from opcode_runtime.model.ids import encode_segment
+from opcode_runtime.model.state import StepState
 
-InterruptRule = Callable[[StepDefinition], InterruptPolicy | None]
+CHILD_ACTION = "workflow.run"
+"""The action that the engine itself carries out: its step runs another workflow."""
 
-_RETRY_STRATEGY = RetryPolicy(max=3, backoff="exponential", delay="1s")
-"""What `on_error: retry` means for a step without a retry policy of its own."""
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one workflow may use up."""
+
+    iterations_max: int = 10_000
+    executions_max: int = 100_000
+    reopenings_max: int = 100
+    inbox_max: int = 1_000
+    depth_max: int = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,137 +41,120 @@ class RetryPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class StepPlan:
-    """One step, prepared. `targets` are the steps that may stand in for it; `stands_in_for` the other way round."""
+class VerifyPlan:
+    """How a step in doubt is verified: by the step with the key `probe`, whose word is the CEL `done`."""
 
-    path: str
+    probe: str
+    done: str
+
+
+@dataclass(frozen=True, slots=True)
+class BodyPlan:
+    """One list of steps: their keys in the order in which they are written. `key` is empty for the top level."""
+
+    key: str
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """One step, prepared. Keys throughout.
+
+    `standby`: never scheduled by itself (a fallback's target, a probe). `callers` are the steps of the same list that
+    may call for it, themselves or for a step inside them; `may_call` is the same turned around. `branches` are the
+    bodies of a flow step by namespace.
+    """
+
+    key: str
+    segment: str
+    body: str
     definition: StepDefinition
+    kind: StepType
     dependents: tuple[str, ...]
-    needs: int
+    dependencies: tuple[str, ...]
     retry: RetryPlan
     timeout_s: float | None
     pure: bool
     on_interrupt: InterruptPolicy
-    stands_in_for: tuple[str, ...] = ()
+    fallback: str | None = None
+    verify: VerifyPlan | None = None
+    standby: bool = False
+    callers: tuple[str, ...] = ()
+    may_call: tuple[str, ...] = ()
+    branches: dict[str, BodyPlan] = field(default_factory=dict)
+
+    @property
+    def needs(self) -> int:
+        """How many things the step waits for."""
+        return len(self.dependencies) + self.standby
+
+    @property
+    def runs_child(self) -> bool:
+        """Whether the step is another workflow."""
+        return self.definition.action == CHILD_ACTION and self.kind == "action"
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether the step has steps of its own."""
+        return self.kind in {"condition", "loop", "parallel"}
+
+    @property
+    def handler(self) -> str | None:
+        """The `on_error` strategy, if there is one."""
+        on_error = self.definition.on_error
+        return on_error.strategy if on_error else None
+
+    def number(self, name: str, default: int) -> int:
+        """A whole number of the configuration; 0 and null count as not given."""
+        value = self.definition.config.get(name)
+        return value if isinstance(value, int) and value > 0 else default
+
+    def mode(self, default: str) -> str:
+        """The `mode` of a loop or parallel."""
+        return str(self.definition.config.get("mode") or default)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole definition, prepared. `sinks` are the steps whose output is the workflow's when it names no `output`."""
+    """A whole definition, prepared.
+
+    `steps` holds every step by key, hooks included; `top` the top level. `sinks` are the steps whose output is the
+    workflow's when it names no `output`; `hooks` the keys of `on_complete` and `on_error`; `signals` what waits
+    wait for, as written.
+    """
 
     template: Template
     definition: Definition
     steps: dict[str, StepPlan]
+    top: BodyPlan
     sinks: tuple[str, ...]
     timeout_s: float | None
-    paths: dict[str, str] = field(default_factory=dict)
-
-    def handler(self, path: str) -> str | None:
-        """The `on_error` strategy of a step, if it has one."""
-        on_error = self.steps[path].definition.on_error
-        return on_error.strategy if on_error else None
-
-    def fallback(self, path: str) -> str | None:
-        """The path of the step that stands in for `path` when it fails."""
-        on_error = self.steps[path].definition.on_error
-        if on_error is None or on_error.fallback_step is None:
-            return None
-        return self.paths[on_error.fallback_step]
+    hooks: dict[str, str] = field(default_factory=dict)
+    limits: Limits = Limits()
+    recovery: str = "resume"
+    signals: tuple[str, ...] = ()
 
 
-def build_plan(
-    template: Template,
-    definition: Definition,
-    actions: Mapping[str, ActionSpec],
-    *,
-    interrupts: InterruptRule = lambda _: None,
-    on_interrupt: InterruptPolicy | None = None,
-) -> Plan:
-    """Prepare a definition that `core.validation` has accepted.
+def fixed_duration_s(text: str | None) -> float | None:
+    """A duration as written in seconds; None when there is none, when it is 0, or when it holds a reference."""
+    if text is None or "${{" in text:
+        return None
+    return parse_duration_s(text) or None
 
-    Arguments:
-        actions: what is registered; an action that has gone missing counts as effectful.
-        interrupts: what the step's action says of an interruption.
-        on_interrupt: the operator's default for steps that do not say it themselves.
-    """
-    paths = {step.id: encode_segment(step.id) for step in definition.steps}
-    dependents: dict[str, list[str]] = {step.id: [] for step in definition.steps}
-    stands_in: dict[str, list[str]] = {step.id: [] for step in definition.steps}
-    for step in definition.steps:
-        if step.on_error is not None and step.on_error.fallback_step is not None:
-            stands_in[step.on_error.fallback_step].append(step.id)
-    for step in definition.steps:
-        for dependency in dict.fromkeys(step.depends_on):
-            dependents[dependency].append(step.id)
-    steps = {
-        paths[step.id]: _step_plan(
-            step,
-            actions.get(step.action or ""),
-            on_interrupt or interrupts(step),
-            paths,
-            dependents,
-            stands_in,
-        )
-        for step in definition.steps
-    }
-    sinks = tuple(
-        paths[step.id]
-        for step in definition.steps
-        if not steps[paths[step.id]].dependents and not stands_in[step.id]
+
+def timeout_s(planned: StepPlan, step: StepState) -> float | None:
+    """The timeout of one attempt: as written, or as its reference said when the step began."""
+    return (step.timings or {}).get("timeout", planned.timeout_s) or None
+
+
+def retry_plan(planned: StepPlan, step: StepState) -> RetryPlan:
+    """The retry policy, with what its references said when the step began."""
+    said = step.timings
+    if not said or not said.keys() & {"delay", "max_delay"}:
+        return planned.retry
+    policy = planned.retry
+    return replace(
+        policy,
+        delay_s=said.get("delay", policy.delay_s),
+        max_delay_s=said.get("max_delay", policy.max_delay_s),
     )
-    timeout_s = parse_duration_s(definition.timeout) if definition.timeout else None
-    return Plan(template, definition, steps, sinks, timeout_s, paths)
-
-
-def _step_plan(
-    step: StepDefinition,
-    spec: ActionSpec | None,
-    interrupt: InterruptPolicy | None,
-    paths: dict[str, str],
-    dependents: dict[str, list[str]],
-    stands_in: dict[str, list[str]],
-) -> StepPlan:
-    primaries = stands_in[step.id]
-    # A fallback target waits to be called for instead of for the steps it stands in for.
-    needs = len(set(step.depends_on) - set(primaries)) + bool(primaries)
-    return StepPlan(
-        path=paths[step.id],
-        definition=step,
-        dependents=tuple(
-            paths[other] for other in dependents[step.id] if step.id not in stands_in[other]
-        ),
-        needs=needs,
-        retry=_retry_plan(step),
-        timeout_s=parse_duration_s(step.timeout) or None if step.timeout else None,
-        pure=spec is not None and spec.kind == "pure",
-        on_interrupt=_interrupt_policy(step, spec, interrupt),
-        stands_in_for=tuple(paths[other] for other in primaries),
-    )
-
-
-def _retry_plan(step: StepDefinition) -> RetryPlan:
-    policy = step.retry
-    if policy is None and step.on_error is not None and step.on_error.strategy == "retry":
-        policy = _RETRY_STRATEGY
-    if policy is None:
-        return RetryPlan()
-    return RetryPlan(
-        max=policy.max,
-        backoff=policy.backoff,
-        delay_s=parse_duration_s(policy.delay),
-        max_delay_s=parse_duration_s(policy.max_delay) if policy.max_delay else None,
-        jitter=policy.jitter,
-    )
-
-
-def _interrupt_policy(
-    step: StepDefinition, spec: ActionSpec | None, default: InterruptPolicy | None
-) -> InterruptPolicy:
-    """Resolve `on_interrupt`: the step's own word, its nature, the operator's or action's, its retry policy, `ask`."""
-    if step.on_interrupt is not None:
-        return step.on_interrupt
-    if spec is not None and spec.kind != "effectful":
-        return "retry"
-    if default is not None:
-        return default
-    return "retry" if step.retry is not None or step.idempotent else "ask"

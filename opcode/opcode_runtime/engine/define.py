@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from opcode_runtime.core.validation import Checked
+from opcode_runtime.core.validation import Checked, validate_permissions, validate_triggers
 from opcode_runtime.engine.keys import Keys, holder, key_of
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.requests import Define
-from opcode_runtime.model.definition import Template, content_digest
+from opcode_runtime.model.definition import content_digest
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.events import TemplateDefined
-from opcode_runtime.storage import Append
+from opcode_runtime.storage import Append, template_stream
 
 NAME_CHARACTERS_MAX = 128
 SHOWN_PROBLEMS = 3
@@ -27,11 +27,64 @@ async def define(kit: Kit, keys: Keys, request: Define, *, principal: str) -> di
     """
     _check_name(request.name)
     _check_size(kit, request)
-    checked = kit.templates.check(request.definition, request.input_schema, request.output_schema)
+    checked = _check(kit, request)
     if checked.errors:
         raise _invalid(checked)
     if request.check_only:
         return _reply(request.name, None, checked, valid=True)
+    content = _content(request)
+    who = holder(principal, request.agent_id)
+    key = key_of(who, "define", request.idempotency_key, request.name, *content)
+    async with keys.hold(key) as seen, keys.one_at_a_time("define", request.name):
+        digest = content_digest(*content)
+        latest = kit.journal.template(request.name)
+        if seen is not None:
+            return _reply(
+                request.name, _defined_at(kit, request.name, seen.seq), checked, unchanged=True
+            )
+        if latest is not None and latest.digest == digest:
+            return _reply(request.name, latest.version, checked, unchanged=True)
+        version = await _store(kit, request, digest, key.as_tuple() if key else None)
+    return _reply(request.name, version, checked, unchanged=False)
+
+
+def no_template(name: str, version: str | None = None) -> OpcodeError:
+    """The same answer for a template that never was and for one that was removed."""
+    what = f"template {name!r}" + (f" version {version!r}" if version else "")
+    return OpcodeError(
+        ErrorCode.NOT_FOUND,
+        f"there is no {what}",
+        next="opcode.query resource=templates lists what is defined",
+    )
+
+
+def check_in_use(kit: Kit, name: str, version: str | None) -> None:
+    """Refuse a new workflow of a version that was removed; workflows that have it keep it.
+
+    Raises:
+        OpcodeError: NOT_FOUND.
+    """
+    if version is None:
+        return  # the latest is never one that was removed
+    template = kit.journal.template(name, version)
+    if template is not None and template.removed_at is not None:
+        raise no_template(name, version)
+
+
+def _check(kit: Kit, request: Define) -> Checked:
+    """Everything that is wrong, whichever argument it is in."""
+    checked = kit.templates.check(request.definition, request.input_schema, request.output_schema)
+    problems = [
+        *validate_triggers(request.triggers),
+        *validate_permissions(request.permissions),
+    ]
+    if not problems:
+        return checked
+    return Checked(None, (*checked.errors, *problems), checked.warnings)
+
+
+def _content(request: Define) -> tuple[Any, ...]:
+    """What makes a version. Permissions count only when there are any, as before there were."""
     content = (
         request.definition,
         request.input_schema,
@@ -39,42 +92,35 @@ async def define(kit: Kit, keys: Keys, request: Define, *, principal: str) -> di
         request.triggers,
         request.description,
     )
-    who = holder(principal, request.agent_id)
-    key = key_of(who, "define", request.idempotency_key, request.name, *content)
-    async with keys.hold(key) as seen, keys.one_at_a_time("define", request.name):
-        digest = content_digest(*content)
-        latest = kit.journal.template(request.name)
-        if seen is not None:
-            return _reply(request.name, f"v{seen.seq}", checked, unchanged=True)
-        if latest is not None and latest.digest == digest:
-            return _reply(request.name, latest.version, checked, unchanged=True)
-        version = await _store(kit, request, latest, digest, key.as_tuple() if key else None)
-    return _reply(request.name, version, checked, unchanged=False)
+    return content if request.permissions is None else (*content, request.permissions)
 
 
-async def _store(
-    kit: Kit,
-    request: Define,
-    latest: Template | None,
-    digest: str,
-    key: tuple[str, str, str] | None,
-) -> str:
-    """Append the next version to the template's own stream; version and seq are the same number."""
-    before = int(latest.version.removeprefix("v")) if latest else 0
+def _defined_at(kit: Kit, name: str, seq: int) -> str:
+    """The version that an earlier call with the same key has defined."""
+    (record,) = kit.journal.read(template_stream(name), seq - 1, 1)
+    assert isinstance(record.event, TemplateDefined)
+    return record.event.version
+
+
+async def _store(kit: Kit, request: Define, digest: str, key: tuple[str, str, str] | None) -> str:
+    """Append the next version to the template's own stream; the numbers of removed versions are not given again."""
+    stream = template_stream(request.name)
+    expected_seq = kit.journal.head(stream)[0]
     event = TemplateDefined(
         at=kit.clock.now(),
         name=request.name,
-        version=f"v{before + 1}",
+        version=f"v{kit.journal.template_versions(request.name) + 1}",
         digest=digest,
         definition=request.definition,
         input_schema=request.input_schema,
         output_schema=request.output_schema,
         triggers=request.triggers,
+        permissions=request.permissions,
         description=request.description,
         agent_id=request.agent_id,
         key=key,
     )
-    await kit.writer.append(Append(f"template/{request.name}", before, (event,)))
+    await kit.writer.append(Append(stream, expected_seq, (event,)))
     return event.version
 
 

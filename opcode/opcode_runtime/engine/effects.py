@@ -6,6 +6,7 @@ after a restart: there is no other way in which anything starts or is withdrawn.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,24 +14,26 @@ from typing import Any, Protocol
 import trio
 
 from opcode_runtime.actions import Call, perform
-from opcode_runtime.core.plan import StepPlan
+from opcode_runtime.core.plan import timeout_s
+from opcode_runtime.engine.children import release_child, run_child
+from opcode_runtime.engine.compiled import Loaded
 from opcode_runtime.engine.evaluate import (
-    evaluate_anywhere,
+    answer_anywhere,
+    guard_anywhere,
     output_anywhere,
     refusal,
-    render_anywhere,
+    start_anywhere,
+    verdict,
 )
 from opcode_runtime.engine.expr import expr_evaluator
 from opcode_runtime.engine.kit import Kit
-from opcode_runtime.engine.scope import workflow_scope
-from opcode_runtime.engine.templates import Loaded
-from opcode_runtime.expressions import check_guard
+from opcode_runtime.engine.recovery import answer_keys
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import effects as fx
 from opcode_runtime.model.errors import OpcodeError
 from opcode_runtime.model.ids import idempotency_key
 from opcode_runtime.model.outcome import Failed
-from opcode_runtime.model.state import WorkflowState
+from opcode_runtime.model.state import StepState, WorkflowState
 
 
 class Owner(Protocol):
@@ -92,6 +95,17 @@ class Effects:
         if borrower is not None:
             self._kit.slots.release_on_behalf_of(borrower)
 
+    def far_due(self, wanted: tuple[fx.Effect, ...], far_s: float) -> float | None:
+        """The next moment something falls due, in UTC seconds, when there is nothing to do but wait for it.
+
+        None when something else goes on, or when that moment is less than `far_s` away; NEVER when there is none.
+        """
+        soon = self._now() + far_s
+        moments = [_moment(effect) for effect in wanted]
+        if any(moment is None or moment < soon for moment in moments):
+            return None
+        return min((moment for moment in moments if moment is not None), default=NEVER)
+
     def withdraw_all(self) -> None:
         """The actor ends: give every slot back. Its tasks are cancelled by their nursery."""
         for path in list(self._slots):
@@ -107,6 +121,21 @@ class Effects:
 
         self._owner.begin(carry_out, f"{type(effect).__name__} {self._state.workflow_id}")
 
+    def needs_slot(self, path: str) -> bool:
+        """Whether the step at `path` holds a slot while it runs: an action with an effect outside this process."""
+        step = self._loaded.plan.steps[self._state.steps[path].key]
+        return step.kind == "action" and not step.pure and not step.runs_child
+
+    def answered(self, path: str, start: cmd.Start) -> cmd.Start:
+        """The same start, with the operator's answer to a reasoning step, if one was given in advance."""
+        key = self._state.steps[path].key
+        if self._loaded.plan.steps[key].kind != "reasoning":
+            return start
+        names = answer_keys(self._state, self._loaded.plan.steps[key].definition.id, path)
+        answers = self._kit.settings.answers
+        found = next((answers[name] for name in names if name in answers), None)
+        return start if found is None else cmd.Start(start.params, start.timings, found)
+
     async def _prepare(self, effect: fx.Prepare) -> None:
         """Guard, slot, parameters, in this order: a step that is not to run takes no slot."""
         path = effect.path
@@ -117,29 +146,76 @@ class Effects:
         self._report(cmd.StepPrepared(at=self._now(), path=path, result=result))
 
     async def _preparation(self, path: str) -> cmd.Preparation:
-        loaded, workers = self._loaded, self._kit.workers
-        guard = loaded.guards.get(path)
-        if guard is not None:
-            scope = workflow_scope(loaded, self._state)
-            if not check_guard(await evaluate_anywhere(guard, scope, workers)):
-                return cmd.Skip()
-        if not loaded.plan.steps[path].pure:
+        loaded, state, workers = self._loaded, self._state, self._kit.workers
+        if not await guard_anywhere(loaded, state, path, workers):
+            return cmd.Skip()
+        if self.needs_slot(path):
             await self._wait_for_slot(path)
-        scope = workflow_scope(loaded, self._state)
-        params = await render_anywhere(loaded.params[path], scope, workers)
-        return cmd.Start(params)
+        return self.answered(path, await start_anywhere(loaded, state, path, workers))
+
+    async def _evaluate(self, effect: fx.Evaluate) -> None:
+        value, error = None, None
+        try:
+            value = await answer_anywhere(self._loaded, self._state, effect, self._kit.workers)
+        except OpcodeError as failure:
+            error = failure.info(effect.path)
+        self._report(
+            cmd.Evaluated(
+                at=self._now(),
+                path=effect.path,
+                attempt=effect.attempt,
+                round=effect.round,
+                value=value,
+                error=error,
+            )
+        )
+
+    async def _verify(self, effect: fx.Verify) -> None:
+        done, output, error = False, None, None
+        try:
+            done, output = await verdict(self._loaded, self._state, effect, self._kit.workers)
+        except OpcodeError as failure:
+            error = failure.info(effect.path)
+        self._report(
+            cmd.Verified(
+                at=self._now(),
+                path=effect.path,
+                attempt=effect.attempt,
+                done=done,
+                output=output,
+                error=error,
+            )
+        )
 
     async def _await_retry(self, effect: fx.AwaitRetry) -> None:
-        left_s = min(effect.due - self._now(), effect.delay_s)
-        if left_s > 0:
-            await trio.sleep(left_s)
-        if not self._loaded.plan.steps[effect.path].pure:
+        await self._sleep_until(effect.due, effect.delay_s)
+        if self.needs_slot(effect.path):
             await self._wait_for_slot(effect.path)
         self._report(cmd.RetryDue(at=self._now(), path=effect.path, attempt=effect.attempt))
 
+    async def _await_wait(self, effect: fx.AwaitWait) -> None:
+        await self._sleep_until(effect.due, effect.duration_s)
+        self._report(cmd.WaitDue(at=self._now(), path=effect.path, attempt=effect.attempt))
+
+    async def _await_decision(self, effect: fx.AwaitDecision) -> None:
+        await self._sleep_until(effect.due, effect.duration_s)
+        self._report(cmd.DecisionDue(at=self._now(), decision_id=effect.decision_id))
+
+    async def _await_step_deadline(self, effect: fx.AwaitStepDeadline) -> None:
+        await self._sleep_until(effect.since + effect.left_s, effect.left_s)
+        self._report(
+            cmd.StepDeadlinePassed(at=self._now(), path=effect.path, attempt=effect.attempt)
+        )
+
     async def _await_deadline(self, effect: fx.AwaitDeadline) -> None:
-        await trio.sleep(max(0.0, effect.since + effect.left_s - self._now()))
+        await self._sleep_until(effect.since + effect.left_s, effect.left_s)
         self._report(cmd.DeadlinePassed(at=self._now()))
+
+    async def _sleep_until(self, due: float, full_s: float) -> None:
+        """Wait until a moment of the wall clock, but never longer than `full_s`: that clock may be set back."""
+        left_s = min(due - self._now(), full_s)
+        if left_s > 0:
+            await trio.sleep(left_s)
 
     async def _wait_for_slot(self, path: str) -> None:
         """Take a slot for the step at `path`; it is given back when no effect of that step is wanted any more."""
@@ -150,14 +226,15 @@ class Effects:
         self._keep_slot(path, borrower)
 
     async def _run_step(self, effect: fx.RunStep) -> None:
-        step = self._loaded.plan.steps[effect.path]
+        step = self._state.steps[effect.path]
         try:
-            action = self._kit.registry.get(step.definition.action or "")
+            action = self._kit.registry.get(
+                self._loaded.plan.steps[step.key].definition.action or ""
+            )
         except OpcodeError as error:
             outcome: Any = Failed(error.info(effect.path))
         else:
-            params = self._state.steps[effect.path].params or {}
-            outcome = await perform(action, params, self.call(step, effect.attempt))
+            outcome = await perform(action, step.params or {}, self.call(step))
         self.release_slot(effect.path)
         self._report(
             cmd.StepReported(
@@ -165,21 +242,32 @@ class Effects:
             )
         )
 
-    def call(self, step: StepPlan, attempt: int) -> Call:
+    def call(self, step: StepState) -> Call:
         """What the action of a step is told about the attempt."""
         state, kit = self._state, self._kit
         return Call(
             workflow_id=state.workflow_id,
             step_id=step.path,
-            attempt=attempt,
-            idempotency_key=idempotency_key(state.workflow_id, step.path),
+            attempt=step.attempt,
+            idempotency_key=idempotency_key(state.workflow_id, step.path, step.resets),
             agent_id=state.agent_id,
             cwd=Path(state.cwd) if state.cwd else None,
-            timeout_s=step.timeout_s,
+            timeout_s=timeout_s(self._loaded.plan.steps[step.key], step),
             settings=kit.action_settings,
             resources=kit.resources,
             children_dir=kit.children_dir,
             evaluate_expr=expr_evaluator(kit, self._loaded, state, step.path),
+        )
+
+    async def _run_child(self, effect: fx.RunChild) -> None:
+        await run_child(self._kit, self._state, effect, self._report)
+
+    async def _release_child(self, effect: fx.ReleaseChild) -> None:
+        await release_child(self._kit, self._state, effect)
+        self._report(
+            cmd.ChildGone(
+                at=self._now(), path=effect.path, child_workflow_id=effect.child_workflow_id
+            )
         )
 
     async def _evaluate_output(self, _: fx.EvaluateOutput) -> None:
@@ -193,6 +281,21 @@ class Effects:
         return self._kit.clock.now()
 
 
+NEVER = math.inf
+"""The moment of what never falls due."""
+
+
+def _moment(effect: fx.Effect) -> float | None:
+    """When an effect that only waits is over; None for any other."""
+    match effect:
+        case fx.AwaitRetry() | fx.AwaitWait() | fx.AwaitDecision():
+            return effect.due
+        case fx.AwaitDeadline() | fx.AwaitStepDeadline():
+            return effect.since + effect.left_s
+        case _:
+            return None
+
+
 def path_of(effect: fx.Effect) -> str | None:
     """The step that an effect belongs to; None for those of the whole workflow."""
     return getattr(effect, "path", None)
@@ -200,7 +303,14 @@ def path_of(effect: fx.Effect) -> str | None:
 
 _CARRY_OUT: dict[type[Any], Callable[[Effects, Any], Coroutine[Any, Any, None]]] = {
     fx.Prepare: Effects._prepare,
+    fx.Evaluate: Effects._evaluate,
+    fx.Verify: Effects._verify,
+    fx.RunChild: Effects._run_child,
+    fx.ReleaseChild: Effects._release_child,
     fx.AwaitRetry: Effects._await_retry,
+    fx.AwaitWait: Effects._await_wait,
+    fx.AwaitDecision: Effects._await_decision,
+    fx.AwaitStepDeadline: Effects._await_step_deadline,
     fx.AwaitDeadline: Effects._await_deadline,
     fx.RunStep: Effects._run_step,
     fx.EvaluateOutput: Effects._evaluate_output,

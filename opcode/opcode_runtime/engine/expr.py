@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from opcode_runtime.actions.call import ExprEvaluator
+from opcode_runtime.engine.compiled import Loaded
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.scope import workflow_scope
-from opcode_runtime.engine.templates import Loaded
 from opcode_runtime.expressions import Scope
 from opcode_runtime.expressions.expr import Mentions, mentions
 from opcode_runtime.model.state import WorkflowState

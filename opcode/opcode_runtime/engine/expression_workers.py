@@ -28,6 +28,7 @@ from opcode_runtime.expressions import (
     CompiledTemplate,
     Scope,
     evaluate,
+    jq_input,
     scope_parts,
 )
 from opcode_runtime.expressions.expr import compile_expr, evaluate_expr
@@ -37,7 +38,9 @@ from opcode_runtime.model.errors import ErrorCode, OpcodeError
 START_DEADLINE_S = 30.0
 WAIT_DEADLINE_S = 30.0
 WAITING_MAX = 1_000
+MEMORY_BYTES_MAX = 256 << 20
 _CHUNK_BYTES = 1 << 16
+_READY_BYTES = len(pack({"ready": True}))
 _SCRIPT = Path(expressions.__file__).with_name("worker.py")
 
 
@@ -94,11 +97,16 @@ class Workers(ABC):
 
 
 class InlineExpressionWorkers(Workers):
-    """The same within this process, for clocks that do not wait for children. Bounded, but it holds up the loop."""
+    """The same for clocks that do not wait for children. Bounded, but it holds up the loop.
+
+    CEL and Expr are evaluated within this process; jq, which nothing could stop there, in a child of its own.
+    """
 
     async def evaluate(self, compiled: Compiled, scope: Scope) -> Any:
         """As `Workers.evaluate`, under a worker's limits of processor time."""
         await trio.lowlevel.checkpoint()
+        if compiled.kind == "jq":
+            return _result(_answered_at_once(_request(compiled, scope)))
         return evaluate(compiled, scope, limits=IN_WORKER)
 
     async def evaluate_expr(self, source: str, environment: dict[str, Any], now_ns: int) -> Any:
@@ -113,7 +121,7 @@ class ExpressionWorkers(Workers):
     def __init__(
         self, *, count: int, deadline_s: float, cpu_s: float, memory_bytes_max: int
     ) -> None:
-        self._command = [sys.executable, "-I", str(_SCRIPT), str(memory_bytes_max), str(cpu_s)]
+        self._command = _command(memory_bytes_max, cpu_s)
         self._deadline_s = deadline_s
         self._places = trio.Semaphore(count)
         self._waiting = 0
@@ -208,7 +216,7 @@ async def open_expression_workers(
     count: int = 2,
     deadline_s: float = 1.0,
     cpu_s: float = IN_WORKER.cpu_s,
-    memory_bytes_max: int = 256 << 20,
+    memory_bytes_max: int = MEMORY_BYTES_MAX,
 ) -> AsyncIterator[ExpressionWorkers]:
     """A pool of at most `count` workers, none of which has started yet.
 
@@ -322,11 +330,46 @@ class _Worker:
         """What the end of a child says about the expression that it died of."""
         with trio.move_on_after(1):
             await self._process.wait()
-        limit = "cpu" if self._process.returncode == -signal.SIGXCPU else "memory"
-        return BudgetExceeded(limit, f"the expression ended its worker, most likely over {limit}")
+        return _died_of(self._process.returncode)
+
+
+def _command(memory_bytes_max: int, cpu_s: float) -> list[str]:
+    return [sys.executable, "-I", str(_SCRIPT), str(memory_bytes_max), str(cpu_s)]
+
+
+def _died_of(returncode: int | None) -> BudgetExceeded:
+    """What the end of a child says about the expression that it died of."""
+    is_cpu = returncode in {-signal.SIGXCPU, -signal.SIGPROF}
+    if is_cpu:
+        return BudgetExceeded("cpu", "the expression took too much processor time")
+    return BudgetExceeded("memory", "the expression ended its worker, most likely over memory")
+
+
+def _answered_at_once(request: bytes) -> dict[str, Any]:
+    """The answer of a child that is started for this one request."""
+    try:
+        done = subprocess.run(
+            _command(MEMORY_BYTES_MAX, IN_WORKER.cpu_s),
+            input=request,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=START_DEADLINE_S,
+            check=False,
+            env={},
+            cwd="/",
+        )
+    except subprocess.TimeoutExpired:
+        raise BudgetExceeded("time", f"the expression took over {START_DEADLINE_S:g} s") from None
+    answers = done.stdout[_READY_BYTES:]
+    if not answers:
+        raise _died_of(done.returncode)
+    reply: dict[str, Any] = unpack(answers[HEADER.size :])
+    return reply
 
 
 def _request(compiled: Compiled, scope: Scope) -> bytes:
+    if compiled.kind == "jq":
+        return _packed({"jq": compiled.source, "input": jq_input(compiled, scope)})
     fields = {
         "source": compiled.source,
         "step_ids": sorted(compiled.step_ids),

@@ -9,17 +9,19 @@ from __future__ import annotations
 import msgspec
 
 from opcode_runtime.actions import perform_in_place
+from opcode_runtime.core.plan import timeout_s
 from opcode_runtime.core.wanted import wishes
+from opcode_runtime.engine.compiled import Loaded
 from opcode_runtime.engine.effects import Effects
 from opcode_runtime.engine.evaluate import (
     NeedsWorker,
+    answer_in_place,
     guard_in_place,
     output_in_place,
-    params_in_place,
     refusal,
+    start_in_place,
 )
 from opcode_runtime.engine.kit import Kit
-from opcode_runtime.engine.templates import Loaded
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import effects as fx
 from opcode_runtime.model.errors import OpcodeError
@@ -60,22 +62,25 @@ class InPlace:
             return False
         if isinstance(effect, fx.RunStep):
             return self._is_light(effect.path)
-        return isinstance(effect, fx.Prepare | fx.EvaluateOutput)
+        return isinstance(effect, fx.Prepare | fx.Evaluate | fx.EvaluateOutput)
 
     def _is_light(self, path: str) -> bool:
         """Whether a step may run inside the turn: pure, without a deadline of its own, with a small input."""
-        step = self._loaded.plan.steps[path]
-        if not step.pure or step.timeout_s is not None:
+        state = self._state.steps[path]
+        step = self._loaded.plan.steps[state.key]
+        if not step.pure or timeout_s(step, state) is not None:
             return False
         name = step.definition.action or ""
         if name not in self._kit.registry or not self._kit.registry.get(name).in_place:
             return False
-        return len(msgspec.json.encode(self._state.steps[path].params)) <= INPUT_BYTES_MAX
+        return len(msgspec.json.encode(state.params)) <= INPUT_BYTES_MAX
 
     def _carry_out(self, effect: fx.Effect) -> cmd.AnyCommand:
         now = self._kit.clock.now()
         if isinstance(effect, fx.Prepare):
             return cmd.StepPrepared(at=now, path=effect.path, result=self._prepare(effect))
+        if isinstance(effect, fx.Evaluate):
+            return self._evaluate(effect, now)
         if isinstance(effect, fx.RunStep):
             return self._run(effect, now)
         output, error = output_in_place(self._loaded, self._state)
@@ -83,19 +88,32 @@ class InPlace:
 
     def _prepare(self, effect: fx.Prepare) -> cmd.Preparation:
         path = effect.path
-        pure = self._loaded.plan.steps[path].pure
         try:
             if not guard_in_place(self._loaded, self._state, path):
                 return cmd.Skip()
-            if not pure and not self._effects.take_slot_now(path):
+            if self._effects.needs_slot(path) and not self._effects.take_slot_now(path):
                 raise NeedsWorker
-            return cmd.Start(params_in_place(self._loaded, self._state, path))
+            return self._effects.answered(path, start_in_place(self._loaded, self._state, path))
         except OpcodeError as error:
             return refusal(error, path)
 
+    def _evaluate(self, effect: fx.Evaluate, now: float) -> cmd.Evaluated:
+        value, error = None, None
+        try:
+            value = answer_in_place(self._loaded, self._state, effect)
+        except OpcodeError as failure:
+            error = failure.info(effect.path)
+        return cmd.Evaluated(
+            at=now,
+            path=effect.path,
+            attempt=effect.attempt,
+            round=effect.round,
+            value=value,
+            error=error,
+        )
+
     def _run(self, effect: fx.RunStep, now: float) -> cmd.StepReported:
-        step = self._loaded.plan.steps[effect.path]
-        action = self._kit.registry.get(step.definition.action or "")
-        params = self._state.steps[effect.path].params or {}
-        outcome = perform_in_place(action, params, self._effects.call(step, effect.attempt))
+        state = self._state.steps[effect.path]
+        action = self._kit.registry.get(self._loaded.plan.steps[state.key].definition.action or "")
+        outcome = perform_in_place(action, state.params or {}, self._effects.call(state))
         return cmd.StepReported(at=now, path=effect.path, attempt=effect.attempt, outcome=outcome)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -14,10 +14,13 @@ from opcode_runtime.engine.requests import ROWS_MAX, Query
 from opcode_runtime.engine.views import decision_row_view, event_view, row_view
 from opcode_runtime.model.definition import Template
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
+from opcode_runtime.model.event import AgentType
+from opcode_runtime.model.record import AgentRow
 from opcode_runtime.model.state import WorkflowStatus
 from opcode_runtime.model.times import rfc3339
 
 ROWS_DEFAULT = 50
+_AGENT_TYPES: tuple[str, ...] = get_args(AgentType)
 
 Filter = dict[str, Any]
 
@@ -52,6 +55,7 @@ def _workflows(kit: Kit, by: Filter) -> dict[str, Any]:
         status=status,
         agent_id=_text(by, "agent_id"),
         template_name=_text(by, "template_name"),
+        parent_workflow_id=_text(by, "parent_workflow_id"),
         since=_time(by, "since"),
         limit=limit,
         before=_workflow_cursor(by),
@@ -110,6 +114,7 @@ def _templates(kit: Kit, by: Filter) -> dict[str, Any]:
     limit = _limit(by)
     rows = kit.journal.templates(
         name=_text(by, "name"),
+        version=_text(by, "version"),
         agent_id=_text(by, "agent_id"),
         limit=limit,
         after=_text(by, "cursor"),
@@ -140,6 +145,27 @@ def _actions(kit: Kit, by: Filter) -> dict[str, Any]:
         "actions": [
             msgspec.to_builtins(spec) for spec in specs.values() if name in {None, spec.name}
         ]
+    }
+
+
+def _agents(kit: Kit, by: Filter) -> dict[str, Any]:
+    agent_type = _text(by, "type")
+    if agent_type is not None and agent_type not in _AGENT_TYPES:
+        raise _wrong("type", f"one of: {', '.join(_AGENT_TYPES)}")
+    limit = _limit(by)
+    rows = kit.journal.agents(agent_type=agent_type, limit=limit, after=_text(by, "cursor"))
+    found: dict[str, Any] = {"agents": [_agent_view(row) for row in rows]}
+    if len(rows) == limit:
+        found["cursor"] = rows[-1].id
+    return found
+
+
+def _agent_view(row: AgentRow) -> dict[str, Any]:
+    return {
+        "agent_id": row.id,
+        "type": row.type,
+        "created_at": rfc3339(row.created_at),
+        "last_seen_at": rfc3339(row.last_seen_at),
     }
 
 
@@ -180,14 +206,23 @@ def _wrong(key: str, what: str) -> OpcodeError:
 
 _RESOURCES: dict[str, tuple[tuple[str, ...], Callable[[Kit, Filter], dict[str, Any]]]] = {
     "workflows": (
-        ("status", "agent_id", "template_name", "since", "limit", "cursor"),
+        (
+            "status",
+            "agent_id",
+            "template_name",
+            "parent_workflow_id",
+            "since",
+            "limit",
+            "cursor",
+        ),
         _workflows,
     ),
     "events": (
         ("workflow_id", "event_type", "step_id", "since_seq", "limit", "cursor"),
         _events,
     ),
-    "templates": (("name", "agent_id", "limit", "cursor"), _templates),
+    "templates": (("name", "version", "agent_id", "limit", "cursor"), _templates),
     "decisions": (("agent_id", "workflow_id", "limit"), _decisions),
     "actions": (("name",), _actions),
+    "agents": (("type", "limit", "cursor"), _agents),
 }

@@ -11,11 +11,12 @@ from actors.persistence import Stored
 from opcode_runtime.core.evolve import evolve
 from opcode_runtime.core.plan import Plan
 from opcode_runtime.engine.clock import Clock
+from opcode_runtime.engine.compiled import Loaded
 from opcode_runtime.engine.kit import Kit
-from opcode_runtime.engine.templates import Loaded
 from opcode_runtime.model.commands import DoubtAnswer
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.events import AnyEvent, WorkflowCreated
+from opcode_runtime.model.ids import unmarked
 from opcode_runtime.model.record import Record
 from opcode_runtime.model.state import WorkflowState
 
@@ -69,9 +70,14 @@ def answers_for(
     """The operator's answers for the steps that were running: `template/step`, else the action, else `*`."""
     found: dict[str, DoubtAnswer] = {}
     for path in state.running:
-        step = plan.steps[path].definition
-        keys = (f"{state.template_name}/{step.id}", step.action or "", "*")
+        step = plan.steps[state.steps[path].key].definition
+        keys = (*answer_keys(state, step.id, path), step.action or "", "*")
         answer = next((answers[key] for key in keys if key in answers), None)
         if answer in {"retry", "skip", "fail"}:
             found[path] = answer  # type: ignore[assignment]
     return found
+
+
+def answer_keys(state: WorkflowState, step_id: str, path: str) -> tuple[str, ...]:
+    """Under which names the operator may have answered for one step, the most specific first."""
+    return f"{state.template_name}/{unmarked(path)}", f"{state.template_name}/{step_id}"

@@ -7,16 +7,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from opcode_runtime.engine import define, query, run
+from opcode_runtime.engine import define, query, removal, run
+from opcode_runtime.engine.agents import Agents
 from opcode_runtime.engine.keys import Key, Keys, holder, key_of
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.recovery import fold, read_off_loop, unknown_workflow
-from opcode_runtime.engine.requests import AnyRequest, Define, Query, Run, Signal, Status
+from opcode_runtime.engine.requests import (
+    AnyRequest,
+    Define,
+    Query,
+    RemoveTemplate,
+    Run,
+    Signal,
+    Status,
+)
 from opcode_runtime.engine.views import event_view, workflow_view
 from opcode_runtime.engine.workflows import Workflows
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.times import rfc3339
+
+_RESUMING = frozenset({"decision", "resume", "retry", "skip"})
+"""Signals after which a workflow that stood still may go on."""
 
 
 class Router:
@@ -26,6 +38,7 @@ class Router:
         self._kit = kit
         self._workflows = workflows
         self._keys = Keys(kit.journal, kit.clock)
+        self._agents = Agents(kit)
         self._accepting = True
 
     def stop_accepting(self) -> None:
@@ -40,8 +53,7 @@ class Router:
         """
         match request:
             case Define():
-                self._check_accepting()
-                return await define.define(self._kit, self._keys, request, principal=principal)
+                return await self._define(request, principal)
             case Run():
                 self._check_accepting()
                 return await self._run(request, principal)
@@ -51,6 +63,9 @@ class Router:
                 return await self._signal(request, principal)
             case Query():
                 return await query.query(self._kit, request)
+            case RemoveTemplate():
+                self._check_accepting()
+                return await removal.remove(self._kit, self._keys, request)
 
     def _check_accepting(self) -> None:
         if not self._accepting:
@@ -61,7 +76,18 @@ class Router:
     async def start(self, request: Run, *, principal: str) -> str:
         """Create a workflow and return its id once it is on disk, without waiting any further."""
         self._check_accepting()
-        return await run.start(self._kit, self._keys, self._workflows, request, principal=principal)
+        workflow_id = await run.start(
+            self._kit, self._keys, self._workflows, request, principal=principal
+        )
+        await self._agents.saw(request.agent_id, request.agent_type)
+        return workflow_id
+
+    async def _define(self, request: Define, principal: str) -> dict[str, Any]:
+        self._check_accepting()
+        reply = await define.define(self._kit, self._keys, request, principal=principal)
+        if not request.check_only:
+            await self._agents.saw(request.agent_id, request.agent_type)
+        return reply
 
     async def _run(self, request: Run, principal: str) -> dict[str, Any]:
         workflow_id = await self.start(request, principal=principal)
@@ -106,12 +132,13 @@ class Router:
                         key=key.as_tuple() if key else None,
                     ),
                 )
+        await self._agents.saw(request.agent_id, request.agent_type)
         status = self._check_known(request.workflow_id)
         return {
             "ok": True,
             "workflow_id": request.workflow_id,
             "signal_type": request.signal_type,
-            "resumed": request.signal_type == "decision" and status != "suspended",
+            "resumed": request.signal_type in _RESUMING and status != "suspended",
             "status": status,
         }
 

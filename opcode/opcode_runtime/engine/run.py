@@ -13,16 +13,16 @@ from typing import Any
 
 import trio
 
-from opcode_runtime.engine.evaluate import render_anywhere
+from opcode_runtime.engine.compiled import Loaded
+from opcode_runtime.engine.define import check_in_use
+from opcode_runtime.engine.evaluate import render_anywhere, seconds
 from opcode_runtime.engine.keys import Keys, holder, key_of
-from opcode_runtime.engine.kit import Kit
+from opcode_runtime.engine.kit import Commander, Kit
 from opcode_runtime.engine.recovery import fold, read_off_loop
 from opcode_runtime.engine.requests import Run
 from opcode_runtime.engine.schemas import with_defaults
 from opcode_runtime.engine.scope import creation_scope
-from opcode_runtime.engine.templates import Loaded
 from opcode_runtime.engine.views import workflow_view
-from opcode_runtime.engine.workflows import Workflows
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
@@ -33,6 +33,16 @@ RESTING = ENDED | {"suspended"}
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """Whom a sub-workflow runs for, and the id that follows from it; `depth` counts its ancestors."""
+
+    child_workflow_id: str
+    workflow_id: str
+    step_id: str
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A new workflow, all but created."""
 
@@ -40,7 +50,7 @@ class Prepared:
     create: cmd.Create
 
 
-async def start(kit: Kit, keys: Keys, workflows: Workflows, request: Run, *, principal: str) -> str:
+async def start(kit: Kit, keys: Keys, workflows: Commander, request: Run, *, principal: str) -> str:
     """Create the workflow that `request` asks for and return its id, once it is on disk.
 
     Raises:
@@ -60,15 +70,25 @@ async def start(kit: Kit, keys: Keys, workflows: Workflows, request: Run, *, pri
 
 
 async def prepare(
-    kit: Kit, request: Run, principal: str, key: tuple[str, str, str] | None
+    kit: Kit,
+    request: Run,
+    principal: str,
+    key: tuple[str, str, str] | None,
+    parent: Parent | None = None,
 ) -> Prepared:
     """Check everything that can be checked before anything is written."""
     _check_agent(request.agent_id)
+    check_in_use(kit, request.template_name, request.version)
     loaded = kit.templates.load(request.template_name, request.version)
-    workflow_id = secrets.token_hex(16)
+    if parent is not None:
+        _check_depth(loaded, parent)
+    workflow_id = parent.child_workflow_id if parent else secrets.token_hex(16)
     inputs = await _inputs(kit, loaded, workflow_id, request)
     scope = creation_scope(loaded, workflow_id, request.agent_id, inputs)
     context = await render_anywhere(loaded.context, scope, kit.workers)
+    timeout_s = None
+    if loaded.timeout is not None:
+        timeout_s = seconds("timeout", await render_anywhere(loaded.timeout, scope, kit.workers))
     create = cmd.Create(
         at=kit.clock.now(),
         workflow_id=workflow_id,
@@ -82,8 +102,21 @@ async def prepare(
         principal=principal,
         cwd=_directory(request.cwd),
         key=key,
+        timeout_s=timeout_s,
+        parent_workflow_id=parent.workflow_id if parent else None,
+        parent_step_id=parent.step_id if parent else None,
+        depth=parent.depth if parent else 0,
     )
     return Prepared(loaded, create)
+
+
+def _check_depth(loaded: Loaded, parent: Parent) -> None:
+    limit = loaded.plan.limits.depth_max
+    if parent.depth > limit:
+        raise OpcodeError(
+            ErrorCode.VALIDATION_ERROR,
+            f"sub-workflows are nested deeper than {limit}; limits.depth_max is {limit}",
+        )
 
 
 async def _inputs(kit: Kit, loaded: Loaded, workflow_id: str, request: Run) -> dict[str, Any]:

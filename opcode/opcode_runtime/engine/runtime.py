@@ -33,12 +33,13 @@ from opcode_runtime.engine.handle import Handle
 from opcode_runtime.engine.hub import Hub
 from opcode_runtime.engine.journal_port import JournalPort
 from opcode_runtime.engine.journal_writer import JournalWriter, open_journal_writer
-from opcode_runtime.engine.kit import Kit
+from opcode_runtime.engine.kit import Kit, Peers
 from opcode_runtime.engine.recovery import read_off_loop
 from opcode_runtime.engine.requests import Define, Query, Run, Signal, Status
 from opcode_runtime.engine.router import Router
 from opcode_runtime.engine.slots import StepSlots
 from opcode_runtime.engine.templates import Templates
+from opcode_runtime.engine.wakeups import Wakeups
 from opcode_runtime.engine.workflows import Workflows, open_workflows
 from opcode_runtime.model.settings import Settings
 from opcode_runtime.sandbox import sweep
@@ -174,6 +175,7 @@ class Runtime:
         return {
             "writer": self._kit.writer.statistics(),
             "hub": self._kit.hub.statistics(),
+            "wakeups": self._kit.wakeups.statistics(),
             "slots": {"in_use": self._slots.in_use, "total": self._slots.total},
             "quarantined": dict(self._workflows.quarantined),
         }
@@ -222,6 +224,7 @@ async def _open_and_recover(
     stack.push_async_callback(runtime.drain)
     nursery.start_soon(_watch_poison, writer)
     await workflows.recover(_to_take_up(kit))
+    nursery.start_soon(kit.wakeups.run)
     runtime.ready.set()
     return runtime
 
@@ -246,6 +249,7 @@ async def _open(
     writer = await stack.enter_async_context(open_journal_writer(journal, hub, clock))
     registry = _registry(actions)
     slots = StepSlots(settings.pool_size)
+    peers = Peers()
     kit = Kit(
         settings=settings,
         clock=clock,
@@ -260,11 +264,14 @@ async def _open(
         action_settings=_action_settings(settings, data_dir),
         resources=await stack.enter_async_context(open_action_resources()),
         slots=slots,
+        peers=peers,
+        wakeups=Wakeups(clock, peers),
         data_dir=data_dir,
         children_dir=children_dir,
     )
     system = await stack.enter_async_context(open_actor_system(f"opcode {data_dir.name}"))
     workflows = await open_workflows(kit, system)
+    peers.bind(workflows)
     return Runtime(kit, slots, workflows, Router(kit, workflows), swept), writer, workflows, kit
 
 
@@ -296,9 +303,16 @@ def _action_settings(settings: Settings, data_dir: Path) -> ActionSettings:
 
 
 def _to_take_up(kit: Kit) -> list[str]:
-    """The workflows that go on by themselves; suspended ones stay on disk until somebody speaks to them."""
-    rows = ((each, kit.journal.workflow(each)) for each in kit.journal.open_workflows())
-    return [each for each, row in rows if row is not None and row.status != "suspended"]
+    """The workflows that go on by themselves; suspended ones stay on disk until somebody speaks to them, or until
+    something in them falls due."""
+    found: list[str] = []
+    for each in kit.journal.open_workflows():
+        row = kit.journal.workflow(each)
+        if row is not None and row.status != "suspended":
+            found.append(each)
+        elif row is not None and row.wake_at is not None:
+            kit.wakeups.rest(each, row.wake_at, active=False)
+    return found
 
 
 async def _watch_poison(writer: JournalWriter) -> None:

@@ -135,7 +135,7 @@ def row_view(row: WorkflowRow) -> View:
     view.pop("inputs", None)
     view.pop("output", None)
     view["workflow_id"] = view.pop("id")
-    for key in ("created_at", "started_at", "completed_at", "updated_at"):
+    for key in ("created_at", "started_at", "completed_at", "updated_at", "wake_at"):
         view[key] = rfc3339(getattr(row, key))
     return {key: value for key, value in view.items() if value is not None}
 

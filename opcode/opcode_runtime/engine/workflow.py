@@ -26,11 +26,11 @@ from opcode_runtime.core.decide import Answer
 from opcode_runtime.core.turn import take, unrest
 from opcode_runtime.core.wanted import wanted
 from opcode_runtime.engine import recovery
-from opcode_runtime.engine.effects import Effects
+from opcode_runtime.engine.compiled import Loaded
+from opcode_runtime.engine.effects import NEVER, Effects
 from opcode_runtime.engine.in_place import InPlace
 from opcode_runtime.engine.journal_port import Refused
 from opcode_runtime.engine.kit import Kit
-from opcode_runtime.engine.templates import Loaded
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
@@ -38,6 +38,9 @@ from opcode_runtime.model.state import ENDED, WorkflowState, WorkflowStatus
 
 FULL_PAUSE_S = 1.0
 """How often a turn that is held for want of room is tried again."""
+
+REST_S = 30.0
+"""A workflow that only waits, and for longer than this, leaves memory."""
 
 TURN_STEPS_MAX = 64
 TURN_S_MAX = 0.005
@@ -68,7 +71,8 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         async with self.permits:
             loaded, state = recovery.fold(self._kit, self.stream, await self.read_stream())
         self._take_up(loaded, state)
-        if state.status is WorkflowStatus.ACTIVE:
+        rested = self._kit.wakeups.back(self.stream)
+        if not rested and _was_cut(state):
             now = self._kit.clock.now()
             await self._turn(
                 cmd.Recover(
@@ -170,8 +174,17 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         return True
 
     def _rest(self) -> None:
-        """Leave memory when there is nothing to wait for in it."""
-        if self._state.status in ENDED or self._state.status is WorkflowStatus.SUSPENDED:
+        """Leave memory when there is nothing to wait for in it, or nothing but a moment that is far off."""
+        state = self._state
+        if state.status in ENDED or not state.workflow_id:
+            self.stop()
+            return
+        loaded, _, effects, _ = self._parts()
+        due = effects.far_due(wanted(loaded.plan, state), REST_S)
+        if due is not None:
+            moment = due if due < NEVER else None
+            active = state.status is WorkflowStatus.ACTIVE
+            self._kit.wakeups.rest(self.stream, moment, active=active)
             self.stop()
 
     def _parts(self) -> tuple[Loaded, WorkflowState, Effects, InPlace]:
@@ -179,3 +192,10 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         assert self._effects is not None
         assert self._in_place is not None
         return self._loaded, self._state, self._effects, self._in_place
+
+
+def _was_cut(state: WorkflowState) -> bool:
+    """Whether the end of the last process cut something here: an active workflow, or what ran under a pause."""
+    if state.status is WorkflowStatus.ACTIVE:
+        return True
+    return state.suspended_for == "pause" and bool(state.running)

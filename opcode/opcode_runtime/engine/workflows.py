@@ -20,8 +20,8 @@ from actors import (
     Registry,
     SupervisorPolicy,
 )
+from opcode_runtime.engine.compiled import Loaded
 from opcode_runtime.engine.kit import Kit
-from opcode_runtime.engine.templates import Loaded
 from opcode_runtime.engine.workflow import WorkflowActor
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model.errors import ErrorCode, OpcodeError

@@ -182,11 +182,7 @@ class CelCompiler:
             evaluation.budget.spend()
             built = values.BuiltMap()
             for key_node, value_node in entries:
-                key = key_node(evaluation)
-                if not isinstance(key, str | int):
-                    raise values.no_overload("a key of a map", key)
-                if key in built:
-                    raise fault(f"the key {key!r} stands twice in a map")
+                key = _new_key(key_node(evaluation), built)
                 built[key] = value_node(evaluation)
             return built
 
@@ -279,7 +275,7 @@ class CelCompiler:
             if isinstance(value, str | int) and not isinstance(value, bool):
                 return value
         node = self.compile(tree)
-        return lambda evaluation: _key_of(node(evaluation))
+        return lambda evaluation: values.map_key("[]", node(evaluation))
 
 
 _HANDLERS: dict[str, Callable[[CelCompiler, Tree[Token]], Node]] = {
@@ -358,13 +354,13 @@ def _not(value: Any) -> bool:
     return not value
 
 
-def _key_of(value: Any) -> str | int:
-    if isinstance(value, str):
-        return value
-    counted = values.number(value)
-    if isinstance(counted, int):
-        return int(counted)
-    raise values.no_overload("[]", value)
+def _new_key(value: Any, built: values.BuiltMap) -> Any:
+    key = values.map_key("a key of a map", value)
+    if isinstance(key, float) or isinstance(value, values.Double):
+        raise values.no_overload("a key of a map", value)
+    if key in built:
+        raise fault(f"the key {value!r} stands twice in a map")
+    return key
 
 
 def _suggestion(name: str) -> str:

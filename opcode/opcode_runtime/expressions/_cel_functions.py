@@ -9,35 +9,42 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from opcode_runtime.expressions._budget import Budget
+from opcode_runtime.expressions._cel_times import (
+    in_zone,
+    moment_of_seconds,
+    moment_text,
+    parsed_moment,
+    parsed_span,
+    seconds_of_moment,
+    span_text,
+    zone_named,
+)
 from opcode_runtime.expressions._cel_values import (
     UINT_MAX,
     CelType,
     Double,
     Uint,
     checked_int,
-    duration_text,
-    in_zone,
     no_overload,
     number,
-    timestamp_text,
     type_name,
 )
 from opcode_runtime.expressions._failures import fault
 from opcode_runtime.expressions._text import number_text
-from opcode_runtime.model.durations import parse_duration_s
 
-_RFC3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.(?P<fraction>\d{1,9}))?(?:[Zz]|[+-]\d\d:\d\d)"
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+_DECIMAL = re.compile(
+    r"[+-]?(?:(?:[0-9]{1,400}\.?[0-9]{0,400}|\.[0-9]{1,400})(?:[eE][+-]?[0-9]{1,6})?|inf(?:inity)?|nan)",
+    re.IGNORECASE,
 )
-_OFFSET = re.compile(r"(?P<sign>[+-])(?P<hours>\d\d):(?P<minutes>\d\d)")
-_INTEGER = re.compile(r"[+-]?\d{1,20}")
-_DECIMAL = re.compile(r"[+-]?(?:\d{1,400}\.?\d{0,400}|\.\d{1,400})(?:[eE][+-]?\d{1,6})?")
-_DURATION_CHARS_MAX = 64
+_TRUTHS = {
+    **dict.fromkeys(("true", "True", "TRUE", "t", "1"), True),
+    **dict.fromkeys(("false", "False", "FALSE", "f", "0"), False),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +75,9 @@ def _string(budget: Budget, value: Any) -> str:
         budget.read(value)
         return _decoded(value)
     if isinstance(value, datetime):
-        return timestamp_text(value)
+        return moment_text(value)
     if isinstance(value, timedelta):
-        return duration_text(value)
+        return span_text(value)
     raise no_overload("string()", value)
 
 
@@ -87,7 +94,7 @@ def _int(_budget: Budget, value: Any) -> int:
 
 def _uint(_budget: Budget, value: Any) -> Uint:
     found = _integer("uint()", value)
-    if not 0 <= found <= UINT_MAX:
+    if not 0 <= found <= UINT_MAX or (isinstance(value, float) and value < 0):
         raise fault("integer overflow")
     return Uint(found)
 
@@ -98,7 +105,7 @@ def _integer(name: str, value: Any) -> int:
             raise fault(f"{name} of a text that is no integer: {value[:60]!r}")
         return int(value)
     if isinstance(value, datetime):
-        return int(value.timestamp() // 1)
+        return seconds_of_moment(value)
     counted = number(value)
     if counted is None:
         raise no_overload(name, value)
@@ -125,9 +132,11 @@ def _double(_budget: Budget, value: Any) -> Double:
 def _bool(_budget: Budget, value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    if isinstance(value, str) and value.lower() in {"true", "false"}:
-        return value.lower() == "true"
-    raise no_overload("bool()", value)
+    if not isinstance(value, str):
+        raise no_overload("bool()", value)
+    if value not in _TRUTHS:
+        raise fault(f"bool() of a text that is no truth value: {value[:60]!r}")
+    return _TRUTHS[value]
 
 
 def _bytes(budget: Budget, value: Any) -> bytes:
@@ -153,22 +162,12 @@ def _timestamp(_budget: Budget, value: Any) -> datetime:
     seconds = number(value)
     try:
         if isinstance(value, str):
-            return _parsed_timestamp(value)
-        if isinstance(seconds, int):
-            return datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError):
+            return parsed_moment(value)
+        if isinstance(seconds, int) and not isinstance(value, Uint):
+            return moment_of_seconds(seconds)
+    except (ValueError, OverflowError):
         raise fault(f"timestamp() of what is no RFC 3339 time: {str(value)[:60]!r}") from None
     raise no_overload("timestamp()", value)
-
-
-def _parsed_timestamp(text: str) -> datetime:
-    found = _RFC3339.fullmatch(text)
-    if found is None:
-        raise ValueError(text)
-    if found["fraction"]:
-        begin, end = found.span("fraction")
-        text = text[:begin] + found["fraction"][:6].ljust(6, "0") + text[end:]
-    return datetime.fromisoformat(text.upper())
 
 
 def _duration(_budget: Budget, value: Any) -> timedelta:
@@ -176,14 +175,10 @@ def _duration(_budget: Budget, value: Any) -> timedelta:
         return value
     if not isinstance(value, str):
         raise no_overload("duration()", value)
-    body = value.removeprefix("-")
     try:
-        if len(body) > _DURATION_CHARS_MAX:
-            raise ValueError(body)
-        span = timedelta(seconds=parse_duration_s(body))
-    except (ValueError, OverflowError):
+        return parsed_span(value)
+    except ValueError:
         raise fault(f"duration() of what is no duration: {value[:60]!r}") from None
-    return -span if value.startswith("-") else span
 
 
 def _text_test(name: str, test: Callable[[str, str], bool]) -> Callable[..., bool]:
@@ -209,32 +204,24 @@ def _moment(name: str, read: Callable[[datetime], int]) -> Callable[..., int]:
     def call(_budget: Budget, value: Any, zone: Any = "UTC") -> int:
         if not isinstance(value, datetime) or not isinstance(zone, str):
             raise no_overload(name, value)
-        return read(in_zone(value, _zone(zone)))
+        return read(in_zone(value, zone_named(zone)))
 
     return call
 
 
-def _moment_or_span(name: str, read: Callable[[datetime], int], unit: timedelta) -> Any:
+def _moment_or_span(
+    name: str, read: Callable[[datetime], int], unit: timedelta, below: timedelta | None
+) -> Callable[..., int]:
+    """A part of a moment, or what a span has of a unit: in all, or `below` the next larger unit."""
     of_moment = _moment(name, read)
 
     def call(budget: Budget, value: Any, *zone: Any) -> int:
-        if isinstance(value, timedelta):
-            whole = abs(value) // unit
-            return whole if value >= timedelta(0) else -whole
-        return of_moment(budget, value, *zone)
+        if not isinstance(value, timedelta) or zone:
+            return of_moment(budget, value, *zone)
+        span = abs(value) if below is None else abs(value) % below
+        return span // unit if value >= timedelta(0) else -(span // unit)
 
     return call
-
-
-def _zone(name: str) -> tzinfo:
-    found = _OFFSET.fullmatch(name)
-    try:
-        if found is None:
-            return ZoneInfo(name)
-        offset = timedelta(hours=int(found["hours"]), minutes=int(found["minutes"]))
-        return timezone(-offset if found["sign"] == "-" else offset)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise fault(f"no such time zone: {name[:60]!r}") from None
 
 
 _ONE, _TWO, _NONE, _ZONE = range(1, 2), range(2, 3), range(1), range(2)
@@ -244,8 +231,10 @@ def _reader(name: str, read: Callable[[datetime], int]) -> Function:
     return Function(_moment(f"{name}()", read), None, _ZONE)
 
 
-def _part(name: str, read: Callable[[datetime], int], unit: timedelta) -> Function:
-    return Function(_moment_or_span(f"{name}()", read, unit), None, _ZONE)
+def _part(
+    name: str, read: Callable[[datetime], int], unit: timedelta, below: timedelta | None = None
+) -> Function:
+    return Function(_moment_or_span(f"{name}()", read, unit, below), None, _ZONE)
 
 
 def _text(name: str, test: Callable[[str, str], bool]) -> Function:
@@ -278,7 +267,10 @@ FUNCTIONS: dict[str, Function] = {
     "getMinutes": _part("getMinutes", lambda at: at.minute, timedelta(minutes=1)),
     "getSeconds": _part("getSeconds", lambda at: at.second, timedelta(seconds=1)),
     "getMilliseconds": _part(
-        "getMilliseconds", lambda at: at.microsecond // 1000, timedelta(milliseconds=1)
+        "getMilliseconds",
+        lambda at: at.microsecond // 1000,
+        timedelta(milliseconds=1),
+        below=timedelta(seconds=1),
     ),
 }
 TYPES: dict[str, CelType] = {

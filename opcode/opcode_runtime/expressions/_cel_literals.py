@@ -8,6 +8,7 @@ from typing import Any
 from opcode_runtime.expressions._cel_values import INT_MAX, INT_MIN, UINT_MAX, Double, Uint
 
 _DIGITS_MAX = 25
+_FLOAT = re.compile(r"-?[0-9]*(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _ESCAPE = re.compile(
     r"""\\(?:x(?P<x>[0-9a-fA-F]{2})|u(?P<u>[0-9a-fA-F]{4})|U(?P<U>[0-9a-fA-F]{8})|(?P<octal>[0-3][0-7]{2})|(?P<char>.))""",
     re.DOTALL,
@@ -52,6 +53,8 @@ def _integer(text: str, least: int, most: int) -> int:
 
 
 def _double(text: str) -> Double:
+    if not _FLOAT.fullmatch(text):
+        raise ValueError("a digit must follow the point, as in 1.0")
     value = Double(text)
     if value in {float("inf"), float("-inf")}:
         raise ValueError("this number is too big for a double")
@@ -78,6 +81,8 @@ def _bytes(text: str) -> bytes:
     for found in _ESCAPE.finditer(inside):
         out += inside[at : found.start()].encode()
         byte = found["x"] or found["octal"]
+        if found["u"] or found["U"]:
+            raise ValueError(f"{found[0]} is a character; bytes are written \\xNN")
         out += bytes([int(byte, 16 if found["x"] else 8)]) if byte else _unescaped(found).encode()
         at = found.end()
     return bytes(out + inside[at:].encode())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from opcode_runtime.expressions._cel_values import BuiltList, no_overload
+from opcode_runtime.expressions._cel_values import BuiltList, BuiltMap, from_key, no_overload
 from opcode_runtime.expressions._failures import BudgetExceeded
 from opcode_runtime.expressions._nodes import Evaluation, Node
 from opcode_runtime.model.errors import OpcodeError
@@ -106,6 +106,8 @@ def _exists_one(base: Node, variable: str, body: Node) -> Node:
 
 
 def _elements(name: str, value: Any) -> Iterable[Any]:
+    if isinstance(value, BuiltMap):
+        return map(from_key, value)
     if isinstance(value, list | tuple | Mapping):
         return value
     raise no_overload(f"{name}()", value)

@@ -7,14 +7,18 @@ imported with the first expression that is no path.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from opcode_runtime.expressions._failures import Malformed
+from opcode_runtime.expressions._syntax import _outside_quotes as outside_quotes
 
 if TYPE_CHECKING:
     from lark import Lark, Token, Tree
     from lark.exceptions import UnexpectedInput
+
+_LAST_COMMA = re.compile(r",(?:\s|//[^\n]*\n)*[\]}]")
 
 
 def parse(source: str) -> Tree[Token]:
@@ -26,11 +30,27 @@ def parse(source: str) -> Tree[Token]:
     from lark.exceptions import LarkError, UnexpectedInput
 
     try:
-        return _parser().parse(source)
+        return _parser().parse(_without_last_commas(source))
     except UnexpectedInput as error:
         raise _wrong(source, error) from None
     except LarkError as error:
         raise Malformed(0, f"this is no CEL expression: {error}") from None
+
+
+def _without_last_commas(source: str) -> str:
+    """The source without commas before a closing bracket, which the grammar of cel-python does not know.
+
+    A blank takes the place of each, so that columns stay what they are.
+    """
+    if not _LAST_COMMA.search(source):
+        return source
+    chars, comma = list(source), -1
+    for at, char, _ in outside_quotes(source, 0):
+        if char in "]}" and comma >= 0:
+            chars[comma] = " "
+        if not char.isspace():
+            comma = at if char == "," else -1
+    return "".join(chars)
 
 
 def _wrong(source: str, error: UnexpectedInput) -> Malformed:

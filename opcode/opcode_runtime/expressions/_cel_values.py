@@ -7,7 +7,9 @@ a double and stays one, whatever its value.
 Rule 2: int with double gives double. Ints are 64 bits wide and overflow is an error; int division truncates.
 Rule 3: numbers compare by value across types, exactly. A boolean equals no number. Other types compare only with
 themselves for order, and are merely unequal to each other for `==`.
-Rule 4: a list or map made by the expression itself is a `BuiltList` or `BuiltMap`, so that only these are looked
+Rule 4: an unsigned integer computes with its like alone.
+Rule 5: a truth value is a key of a map of its own, though Python takes True for 1.
+Rule 6: a list or map made by the expression itself is a `BuiltList` or `BuiltMap`, so that only these are looked
 through when the result is made plain JSON.
 """
 
@@ -16,11 +18,13 @@ from __future__ import annotations
 import base64
 import operator
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
+from enum import Enum
 from math import isfinite, isnan
 from typing import Any
 
 from opcode_runtime.expressions._budget import Budget
+from opcode_runtime.expressions._cel_times import moment_text, span_text
 from opcode_runtime.expressions._failures import fault
 
 INT_MIN, INT_MAX, UINT_MAX = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
@@ -49,6 +53,18 @@ class BuiltMap(dict[Any, Any]):
     """A map that the expression made."""
 
     __slots__ = ()
+
+
+class BoolKey(Enum):
+    """A truth value as a key of a `BuiltMap`."""
+
+    FALSE = False
+    TRUE = True
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+    __repr__ = __str__
 
 
 class CelType:
@@ -175,17 +191,38 @@ def contained(item: Any, container: Any, budget: Budget) -> bool:
     """`item in container`: an element of a list, or a key of a map."""
     if isinstance(container, Mapping):
         budget.spend()
-        return isinstance(item, str | int) and item in container
+        return item is not None and map_key("in", item) in container
     if isinstance(container, list | tuple):
         return any(equal(item, element, budget) for element in container)
     raise no_overload("in", item, container)
+
+
+def map_key(name: str, value: Any) -> str | float | BoolKey:
+    """A value as a key of a map or as an index: a double without a fraction means the integer.
+
+    Raises:
+        OpcodeError: EXECUTION_ERROR, it cannot be a key; `name` says of what operation.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return BoolKey(value)
+    counted = number(value)
+    if counted is None:
+        raise no_overload(name, value)
+    return int(counted) if isinstance(counted, int) or counted.is_integer() else counted
+
+
+def from_key(key: Any) -> Any:
+    """What a key of a map is as a value."""
+    return key.value if isinstance(key, BoolKey) else key
 
 
 def add(left: Any, right: Any, budget: Budget) -> Any:
     """`left + right` for numbers, texts, lists, bytes and times."""
     one, two = number(left), number(right)
     if one is not None and two is not None:
-        return _computed(operator.add, one, two)
+        return _computed("+", operator.add, one, two)
     if isinstance(left, str) and isinstance(right, str):
         joined = left + right
         budget.read(joined)
@@ -204,7 +241,7 @@ def subtract(left: Any, right: Any, _budget: Budget) -> Any:
     """`left - right` for numbers and times."""
     one, two = number(left), number(right)
     if one is not None and two is not None:
-        return _computed(operator.sub, one, two)
+        return _computed("-", operator.sub, one, two)
     if isinstance(left, timedelta | datetime) and isinstance(right, timedelta | datetime):
         return _timed(operator.sub, "-", left, right)
     raise no_overload("-", left, right)
@@ -215,7 +252,7 @@ def multiply(left: Any, right: Any, _budget: Budget) -> Any:
     one, two = number(left), number(right)
     if one is None or two is None:
         raise no_overload("*", left, right)
-    return _computed(operator.mul, one, two)
+    return _computed("*", operator.mul, one, two)
 
 
 def divide(left: Any, right: Any, _budget: Budget) -> Any:
@@ -223,6 +260,7 @@ def divide(left: Any, right: Any, _budget: Budget) -> Any:
     one, two = number(left), number(right)
     if one is None or two is None:
         raise no_overload("/", left, right)
+    _check_alike("/", one, two)
     if isinstance(one, float) or isinstance(two, float):
         return _divided(float(one), float(two))
     if two == 0:
@@ -236,8 +274,11 @@ def modulo(left: Any, right: Any, _budget: Budget) -> Any:
     one, two = number(left), number(right)
     if not isinstance(one, int) or not isinstance(two, int):
         raise no_overload("%", left, right)
+    _check_alike("%", one, two)
     if two == 0:
         raise fault("modulus by zero")
+    if one == INT_MIN and two == -1:
+        raise fault("integer overflow")
     rest = abs(one) % abs(two)
     return checked_int(-rest if one < 0 else rest, one, two)
 
@@ -245,11 +286,15 @@ def modulo(left: Any, right: Any, _budget: Budget) -> Any:
 def negate(value: Any) -> Any:
     """`-value`."""
     counted = number(value)
-    if counted is None:
+    if counted is None or isinstance(counted, Uint):
         raise no_overload("-", value)
     if isinstance(counted, float):
         return Double(-counted)
     return checked_int(-counted)
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None), dict, list})
+"""The types of plain JSON; a subclass of one is something else."""
 
 
 def plain(value: Any) -> Any:
@@ -258,16 +303,16 @@ def plain(value: Any) -> Any:
     Raises:
         OpcodeError: EXECUTION_ERROR for a type, or a number that JSON has not.
     """
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, BuiltList):
         return [plain(item) for item in value]
     if isinstance(value, BuiltMap):
-        return {_plain_key(key): plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, Double | Uint):
         return _plain_number(value)
-    if isinstance(value, datetime):
-        return timestamp_text(value)
-    if isinstance(value, timedelta):
-        return duration_text(value)
+    if isinstance(value, datetime | timedelta):
+        return moment_text(value) if isinstance(value, datetime) else span_text(value)
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, CelType):
@@ -277,27 +322,13 @@ def plain(value: Any) -> Any:
     return value
 
 
-def timestamp_text(moment: datetime) -> str:
-    """RFC 3339 in UTC, with a fraction only where there is one."""
-    return in_zone(moment, UTC).isoformat().replace("+00:00", "Z")
+def _check_alike(symbol: str, one: Number, two: Number) -> None:
+    if isinstance(one, Uint) is not isinstance(two, Uint):
+        raise no_overload(symbol, one, two)
 
 
-def in_zone(moment: datetime, zone: tzinfo) -> datetime:
-    """The same moment on the clocks of `zone`."""
-    try:
-        return moment.astimezone(zone)
-    except OverflowError:
-        raise fault("a time out of range") from None
-
-
-def duration_text(span: timedelta) -> str:
-    """Seconds with the suffix `s`, as the JSON mapping of protobuf writes a duration."""
-    whole, micros = divmod(abs(span) // timedelta(microseconds=1), 1_000_000)
-    fraction = f".{micros:06d}".rstrip("0") if micros else ""
-    return f"{'-' if span < timedelta(0) else ''}{whole}{fraction}s"
-
-
-def _computed(compute: Callable[[Any, Any], Any], one: Number, two: Number) -> Number:
+def _computed(symbol: str, compute: Callable[[Any, Any], Any], one: Number, two: Number) -> Number:
+    _check_alike(symbol, one, two)
     if isinstance(one, float) or isinstance(two, float):
         return Double(compute(_as_double(one), _as_double(two)))
     return checked_int(compute(int(one), int(two)), one, two)
@@ -334,9 +365,3 @@ def _plain_number(value: Double | Uint) -> Number:
     if not isfinite(value):
         raise fault(f"the result is {float(value)!r}, which JSON cannot hold")
     return float(value)
-
-
-def _plain_key(key: Any) -> str:
-    if isinstance(key, bool):
-        return "true" if key else "false"
-    return str(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Mapping, Set
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from opcode_runtime.expressions._budget import IN_PLACE, Budget, Limits
 from opcode_runtime.expressions._cel_compiler import NO_VAULT, CelCompiler
 from opcode_runtime.expressions._cel_parser import parse
 from opcode_runtime.expressions._cel_values import plain
-from opcode_runtime.expressions._failures import Malformed, fault, syntax_error
+from opcode_runtime.expressions._failures import Malformed, described, fault, syntax_error
 from opcode_runtime.expressions._nodes import Default, Evaluation, KeyNode, Node, Path
 from opcode_runtime.expressions._scope import Scope, longest_id
 from opcode_runtime.expressions._syntax import (
@@ -23,9 +23,10 @@ from opcode_runtime.expressions._syntax import (
     split_defaults,
     unwrapped,
 )
-from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
-Kind = Literal["path", "cel", "default"]
+Kind = Literal["path", "cel", "default", "jq"]
+StepIds = Container[str] | Iterable[str]
+"""The ids that mean a step: anything that answers `in` is asked and never listed; anything else is listed once."""
 NamedPath = tuple[str, tuple[KeyNode, ...]]
 
 
@@ -54,7 +55,7 @@ class Compiled:
     """A compiled expression.
 
     source: the text between the braces, trimmed.
-    kind: `path`, `cel`, or `default` (`a ?? b`).
+    kind: `path`, `cel`, `default` (`a ?? b`), or `jq`.
     needs_worker: whether its cost does not follow from its text.
     roots: what it names.
     step_ids: the known step ids that its text mentions; with the source, all it takes to compile it again.
@@ -69,12 +70,13 @@ class Compiled:
     paths: tuple[NamedPath, ...] = field(repr=False, compare=False)
 
 
-def compile_expression(text: str, *, step_ids: Collection[str] = ()) -> Compiled:
+def compile_expression(text: str, *, step_ids: StepIds = ()) -> Compiled:
     """Compile a path, `a ?? b`, or CEL; `${{ }}` around the whole is allowed.
 
     Arguments:
         text: the expression as written.
-        step_ids: every runtime id of the definition, so that hyphens and dots in ids are read as parts of them.
+        step_ids: every runtime id of the definition, so that hyphens and dots in ids are read as parts of them;
+            whatever answers `in` will do.
 
     Raises:
         OpcodeError: VALIDATION_ERROR with `details["column"]` (1-based) for what is wrong as written. Whether names
@@ -87,12 +89,18 @@ def compile_expression(text: str, *, step_ids: Collection[str] = ()) -> Compiled
         begin, end = unwrapped(text)
     except Malformed as error:
         raise syntax_error(text, error.offset, error.message) from None
-    return compile_part(text, begin, end, step_ids)
+    return compile_part(text, begin, end, answering(step_ids))
 
 
-def compile_part(text: str, begin: int, end: int, step_ids: Collection[str]) -> Compiled:
+def answering(step_ids: StepIds) -> Container[str]:
+    """Step ids in a form that is quick to ask for one of them."""
+    if isinstance(step_ids, Container) and not isinstance(step_ids, list | tuple):
+        return step_ids
+    return frozenset(step_ids)
+
+
+def compile_part(text: str, begin: int, end: int, known: Container[str]) -> Compiled:
     """Compile `text[begin:end]`; columns of errors count in the whole `text`."""
-    known: Container[str] = step_ids if isinstance(step_ids, Set | Mapping) else frozenset(step_ids)
     source = text[begin:end].strip()
     try:
         compiled = _compiled(source, mentioned_step_ids(source, known))
@@ -115,18 +123,20 @@ def evaluate(compiled: Compiled, scope: Scope, *, limits: Limits = IN_PLACE) -> 
         raise fault("a value is nested too deeply for an expression") from None
 
 
-def check_guard(value: Any) -> bool:
-    """What a guard or condition decides: a boolean as it is, null as false.
+def check_guard(value: Any, what: str = "a guard") -> bool:
+    """What a guard or the condition of a loop decides: a boolean as it is, null as false.
+
+    Arguments:
+        value: what its expression gave.
+        what: how the message calls it, such as `"the condition of a loop"`.
 
     Raises:
         OpcodeError: EXECUTION_ERROR for anything else.
     """
     if value is None or isinstance(value, bool):
         return bool(value)
-    kind = type(value).__name__
-    raise OpcodeError(
-        ErrorCode.EXECUTION_ERROR,
-        f"a guard must be true or false, this one is of type {kind}; compare it with something",
+    raise fault(
+        f"{what} must give true or false; this gave {described(value)}: compare it, as in x == 1"
     )
 
 

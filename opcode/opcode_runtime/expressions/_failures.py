@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -52,8 +53,8 @@ def syntax_error(source: str, offset: int, message: str) -> OpcodeError:
     column = offset + 1
     return OpcodeError(
         ErrorCode.VALIDATION_ERROR,
-        f"{message} (column {column} of {_shortened(source)!r})",
-        details={"column": column, "expression": _shortened(source)},
+        f"{shortened(message, 300)} (column {column} of {shortened(source)!r})",
+        details={"column": column, "expression": shortened(source)},
     )
 
 
@@ -67,5 +68,24 @@ def absent(what: str, name: object, names: Iterable[object]) -> Absent:
     return Absent(f"{what} has no {str(name)!r}; available: {listing}{more}{hint}")
 
 
-def _shortened(source: str) -> str:
-    return source if len(source) <= 200 else f"{source[:199]}…"
+def shortened(text: str, chars_max: int = 200) -> str:
+    """A text, or as much of it as fits into a message."""
+    return text if len(text) <= chars_max else f"{text[: chars_max - 1]}…"
+
+
+def described(value: object) -> str:
+    """A JSON value for a message: of what kind it is, and what it is if that is short.
+
+    >>> described(3), described("abc"), described({"a": 1}), described(None)
+    ('the number 3', "the text 'abc'", 'an object', 'null')
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f"the text {shortened(value, 60)!r}"
+    if isinstance(value, int | float):
+        is_short = isinstance(value, float) or value.bit_length() <= 128
+        return f"the number {value}" if is_short else "a long number"
+    return "an object" if isinstance(value, Mapping) else "a list"

@@ -63,6 +63,14 @@ def unwrapped(text: str) -> tuple[int, int]:
     return (begin + 3, end) if not text[end + 2 :].strip() else (0, len(text))
 
 
+def is_wrapped(text: str) -> bool:
+    """Whether a text is one `${{ … }}` and nothing else."""
+    try:
+        return unwrapped(text) != (0, len(text))
+    except Malformed:
+        return False
+
+
 def split_defaults(source: str) -> list[tuple[int, str]]:
     """Cut `a ?? b ?? c` into its sides, each with its offset."""
     sides: list[tuple[int, str]] = []

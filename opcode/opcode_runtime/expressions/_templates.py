@@ -8,12 +8,18 @@ Rule 3: keys of objects are not expressions.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from opcode_runtime.expressions._budget import IN_PLACE, Limits
-from opcode_runtime.expressions._compiled import Compiled, compile_part, evaluate
+from opcode_runtime.expressions._compiled import (
+    Compiled,
+    StepIds,
+    answering,
+    compile_part,
+    evaluate,
+)
 from opcode_runtime.expressions._failures import Malformed, syntax_error
 from opcode_runtime.expressions._scope import Scope
 from opcode_runtime.expressions._syntax import split_template
@@ -86,7 +92,7 @@ class CompiledTemplate:
         return _filled(self._root, _Filling(scope, given or {}, limits))
 
 
-def compile_template(value: Any, *, step_ids: Collection[str] = ()) -> CompiledTemplate:
+def compile_template(value: Any, *, step_ids: StepIds = ()) -> CompiledTemplate:
     """Parse every string of a JSON value.
 
     Raises:
@@ -107,11 +113,16 @@ def compile_template(value: Any, *, step_ids: Collection[str] = ()) -> CompiledT
     return CompiledTemplate(any(each.needs_worker for _, each in expressions), expressions, root)
 
 
+def template_of(expression: Compiled) -> CompiledTemplate:
+    """The template that is one expression and nothing else."""
+    return CompiledTemplate(expression.needs_worker, (("", expression),), _Value("", expression))
+
+
 class _TemplateCompiler:
     """Walks a JSON value and keeps what it finds."""
 
-    def __init__(self, step_ids: Collection[str]) -> None:
-        self._step_ids = step_ids if isinstance(step_ids, frozenset) else frozenset(step_ids)
+    def __init__(self, step_ids: StepIds) -> None:
+        self._step_ids = answering(step_ids)
         self.expressions: list[tuple[str, Compiled]] = []
         self.problems: list[Problem] = []
         self.details: dict[str, Any] | None = None

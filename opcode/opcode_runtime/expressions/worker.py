@@ -3,10 +3,11 @@
 Run as a script by `engine.expression_workers`, in Python's isolated mode and with an empty environment:
 `worker.py MEMORY_BYTES_MAX CPU_S`. It writes `{"ready": true}`, then reads requests `{source, step_ids, parts}` and
 answers each with `{"value": …}` or `{"error": {code, message, details}, "ends": bool}`. A request
-`{expr, environment, now_ns}` is one of Expr.
+`{expr, environment, now_ns}` is one of Expr, `{jq, input}` one of jq.
 
 Rule 1: it holds nothing worth stealing and opens nothing: no environment, no files, two pipes.
-Rule 2: it limits itself (memory, processor time); the parent's SIGKILL is for what gets past that.
+Rule 2: it limits itself (memory, processor time); the parent's SIGKILL is for what gets past that. jq looks at no
+clock of ours, so that its processor time is for the kernel to end, and the worker with it.
 Rule 3: the end of its input is its end.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -27,6 +29,7 @@ from opcode_runtime.expressions import (
     Limits,
     compile_expression,
     evaluate,
+    run_jq,
     scope_from_parts,
 )
 from opcode_runtime.expressions.expr import ExprLimits, compile_expr, evaluate_expr
@@ -40,9 +43,11 @@ _OPEN_FILES_MAX = 32
 def main() -> None:
     """Serve requests from standard input until it ends."""
     memory_bytes_max, cpu_s = int(sys.argv[1]), float(sys.argv[2])
+    os.environ.clear()  # Python itself may have put a locale there
     requests, answers = _private_pipes()
     compile_expression("1 + 1 == 2 && 'a'.matches('a')")  # loads all that is slow to load
     compile_expr("'a' matches 'a'")
+    run_jq(".", {})
     _limit(resource.RLIMIT_AS, memory_bytes_max)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES_MAX)
     _limit(resource.RLIMIT_CORE, 0)
@@ -78,8 +83,18 @@ def _value(request: dict[str, Any], limits: Limits) -> Any:
         bounds = ExprLimits(cpu_s=limits.cpu_s)
         environment, now_ns = request["environment"], request["now_ns"]
         return evaluate_expr(compiled_expr, environment, limits=bounds, now_ns=now_ns)
+    if "jq" in request:
+        return _jq_value(request, limits.cpu_s)
     compiled = compile_expression(request["source"], step_ids=request["step_ids"])
     return evaluate(compiled, scope_from_parts(request["parts"]), limits=limits)
+
+
+def _jq_value(request: dict[str, Any], cpu_s: float) -> Any:
+    signal.setitimer(signal.ITIMER_PROF, cpu_s)
+    try:
+        return run_jq(request["jq"], request["input"])
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _error_frame(error: OpcodeError, ends: bool) -> bytes:

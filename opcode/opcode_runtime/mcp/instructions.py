@@ -63,7 +63,13 @@ _DEFINITIONS = (
     "when a crash interrupted it). Values flow by `${{inputs.x}}` and "
     "`${{steps.<id>.output.<field>}}` in any string of params; a string that is exactly one "
     "reference keeps the type of the value. `output` of the definition says what the workflow "
-    "returns."
+    "returns.\n"
+    "Step types (`type`, and what they need in `config`): action, the default; condition "
+    '{"expression": ..., "branches": {"<value>": [steps]}, "default": [steps]}; loop '
+    '{"mode": "for_each", "over": ..., "body": [steps]}, or mode while or until with '
+    '`condition`; parallel {"mode": "all" or "race", "branches": [[steps], ...]}; wait '
+    '{"duration": "10m"} or {"signal": "<name>"}; reasoning {"prompt_context": ..., '
+    '"options": [{"id": ...}]}, which asks an agent. They nest.'
 )
 
 _TOOLS = (
@@ -71,8 +77,9 @@ _TOOLS = (
     'a workflow and waits up to `wait` (default 45 s); while status is "active" it goes on by '
     'itself: look again with opcode.status. Status "suspended" means that decisions are open '
     'in `pending_decisions`: answer with opcode.signal, signal_type "decision", payload '
-    '{"choice": "<option id>"}. opcode.signal with signal_type "cancel" ends a workflow. '
-    "opcode.query lists workflows, events, templates, decisions and actions; resource actions "
+    '{"choice": "<option id>"}. signal_type "cancel" ends a workflow; '
+    '"pause", "resume", "retry", "skip" and "data" steer it. '
+    "opcode.query lists workflows, events, templates, decisions, agents and actions; resource actions "
     "shows every action with the schema of its params: ask it before you write a definition. "
     "`next` in a reply names the call to make next."
 )

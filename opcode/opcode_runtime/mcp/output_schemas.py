@@ -122,6 +122,7 @@ QUERY = _open(
         "templates": _ROWS,
         "decisions": _ROWS,
         "actions": _ROWS,
+        "agents": _ROWS,
         "cursor": {"type": ["string", "null"]},
         "truncated": _TRUNCATED,
     },

@@ -34,7 +34,8 @@ _DEFINE = Tool(
     name="opcode.define",
     title="Define a workflow template",
     description="Check a workflow definition and store it as the next version of a named template. Defining exactly "
-    "the latest version again changes nothing. With check_only nothing is stored.",
+    "the latest version again changes nothing. With check_only nothing is stored. A step runs an action, branches "
+    "(condition), repeats (loop), runs branches side by side (parallel), waits (wait), or asks an agent (reasoning).",
     input_schema=input_schemas.DEFINE,
     output_schema=output_schemas.DEFINE,
     request=Define,
@@ -74,9 +75,9 @@ _STATUS = Tool(
 
 _SIGNAL = Tool(
     name="opcode.signal",
-    title="Answer or cancel a workflow",
-    description="Tell a workflow something: answer a decision that it waits for, or cancel it. It goes on by itself "
-    "after an answer.",
+    title="Answer or steer a workflow",
+    description="Tell a workflow something: answer a decision, give data to a step that waits, pause, resume, retry or "
+    "skip a step, or cancel. It goes on by itself after an answer.",
     input_schema=input_schemas.SIGNAL,
     output_schema=output_schemas.SIGNAL,
     request=Signal,
@@ -89,8 +90,8 @@ _SIGNAL = Tool(
 _QUERY = Tool(
     name="opcode.query",
     title="List things",
-    description="List workflows, events, templates, open decisions, or the actions that steps can use. The result is "
-    "keyed by the resource.",
+    description="List workflows, events, templates, open decisions, agents, or the actions that steps can use. The "
+    "result is keyed by the resource.",
     input_schema=input_schemas.QUERY,
     output_schema=output_schemas.QUERY,
     request=Query,

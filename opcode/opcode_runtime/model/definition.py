@@ -70,7 +70,10 @@ class Definition(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Template(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One version of a named definition, as `define` stored it."""
+    """One version of a named definition, as `define` stored it.
+
+    A version with `removed_at` is there for the workflows that have used it, and for nobody else.
+    """
 
     name: str
     version: str
@@ -83,6 +86,7 @@ class Template(msgspec.Struct, frozen=True, omit_defaults=True):
     description: str | None = None
     agent_id: str = ""
     created_at: float = 0.0
+    removed_at: float | None = None
 
 
 def content_digest(*parts: Any) -> str:

@@ -50,11 +50,13 @@ from opcode_runtime.model.step_events import (
     StepVerifying,
 )
 from opcode_runtime.model.workflow_events import (
+    AgentSeen,
     ContextMerged,
     HookScheduled,
     OutputEvaluated,
     SignalReceived,
     TemplateDefined,
+    TemplateRemoved,
     WorkflowCancelled,
     WorkflowCompleted,
     WorkflowCreated,
@@ -72,6 +74,7 @@ from opcode_runtime.model.workflow_events import (
 
 __all__ = [
     "EVENT_VERSION",
+    "AgentSeen",
     "AnyEvent",
     "ChildReleased",
     "ChildResumed",
@@ -109,6 +112,7 @@ __all__ = [
     "StepSuspended",
     "StepVerifying",
     "TemplateDefined",
+    "TemplateRemoved",
     "WaitCompleted",
     "WaitStarted",
     "WorkflowCancelled",
@@ -147,6 +151,8 @@ AnyEvent = (
     | WorkflowLogged
     | WorkflowEmitted
     | TemplateDefined
+    | TemplateRemoved
+    | AgentSeen
     | StepStarted
     | StepCompleted
     | StepFailed

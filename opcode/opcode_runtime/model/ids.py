@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 
+_MARK = re.compile(r"#\d+")
 _RESERVED = re.compile(r"[.#/%\x00-\x1f\x7f]")
 
 
@@ -21,6 +22,21 @@ def encode_segment(segment: str) -> str:
     return _RESERVED.sub(lambda found: f"%{ord(found[0]):02X}", segment)
 
 
+def unmarked(path: str) -> str:
+    """A path without the marks of attempts.
+
+    >>> unmarked("route#2.true.x")
+    'route.true.x'
+    """
+    return _MARK.sub("", path)
+
+
+def child_id(workflow_id: str, path: str, attempt: int) -> str:
+    """The id of the sub-workflow that an attempt of a step runs (hex, 32 characters)."""
+    name = f"child\x00{workflow_id}\x00{path}\x00{attempt}"
+    return hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
+
+
 def decision_id(workflow_id: str, path: str, opening: int) -> str:
     """Name the `opening`-th decision (1-based) that the step at `path` has asked.
 
@@ -31,9 +47,14 @@ def decision_id(workflow_id: str, path: str, opening: int) -> str:
     return f"{workflow_id}_{path}{suffix}"
 
 
-def idempotency_key(workflow_id: str, path: str) -> str:
-    """The key an action passes on to the outside: the same for every attempt of a step (hex, 32 characters)."""
-    return hashlib.blake2b(f"{workflow_id}\x00{path}".encode(), digest_size=16).hexdigest()
+def idempotency_key(workflow_id: str, path: str, resets: int = 0) -> str:
+    """The key an action passes on to the outside (hex, 32 characters).
+
+    The same for every attempt of a step; a step that was reset `resets` times has a new one.
+    """
+    mark = f"#{resets + 1}" if resets else ""
+    name = f"{workflow_id}\x00{path}{mark}"
+    return hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
 
 
 def jitter_fraction(workflow_id: str, path: str, attempt: int) -> float:

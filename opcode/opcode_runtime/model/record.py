@@ -6,13 +6,15 @@ from typing import Any
 
 import msgspec
 
+from opcode_runtime.model.event import AgentType, SuspendReason
 from opcode_runtime.model.events import AnyEvent
 
 
 class Record(msgspec.Struct, frozen=True):
     """One event as it stands in the journal.
 
-    `position` counts over the whole journal, `seq` (1-based) within `stream`: a workflow id, or `template/<name>`.
+    `position` counts over the whole journal, `seq` (1-based) within `stream`: a workflow id,
+    `template/<name>`, or `agent/<id>`.
     """
 
     position: int
@@ -23,7 +25,11 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class WorkflowRow(msgspec.Struct, omit_defaults=True):
-    """The summary of a workflow that queries list; a fold over its events."""
+    """The summary of a workflow that queries list; a fold over its events.
+
+    While it is suspended, `suspended_for` says why and `wake_at` when something falls due all the same. `depth` counts
+    its ancestors.
+    """
 
     id: str
     name: str
@@ -40,6 +46,10 @@ class WorkflowRow(msgspec.Struct, omit_defaults=True):
     output: Any = None
     error: dict[str, Any] | None = None
     seq: int = 0
+    suspended_for: SuspendReason | None = None
+    wake_at: float | None = None
+    parent_workflow_id: str | None = None
+    depth: int = 0
 
 
 class DecisionRow(msgspec.Struct, omit_defaults=True):
@@ -65,3 +75,12 @@ class KeyRow(msgspec.Struct, frozen=True):
     seq: int
     digest: str
     at: float
+
+
+class AgentRow(msgspec.Struct, frozen=True):
+    """Who has acted; a fold over the agent's stream. `last_seen_at` may be a minute behind."""
+
+    id: str
+    type: AgentType
+    created_at: float
+    last_seen_at: float

@@ -12,6 +12,13 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     steps_max: int = 2_000
     definition_bytes_max: int = 1 << 20
+    iterations_max: int = 10_000
+    executions_max: int = 100_000
+    reopenings_max: int = 100
+    inbox_max: int = 1_000
+    depth_max: int = 16
+    breaker_failures_max: int = 5
+    breaker_cooldown_s: float = 30.0
     recoveries_max: int = 50
     body_bytes_max: int = 4 << 20
     header_bytes_max: int = 16 << 10
@@ -26,7 +33,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The settings of a runtime and of its daemon, with their defaults.
 
-    `answers` maps `*`, an action or `template/step` to `retry`, `skip` or `fail`: how doubt is settled unattended.
+    `answers` maps `*`, an action or `template/step` to `retry`, `skip` or `fail`: how doubt is settled unattended; for a
+    reasoning step to the id of an option, or to a text.
     """
 
     listen_addr: str = "127.0.0.1:4100"
@@ -38,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     require_token: bool = True
     drain_s: float = 10.0
     on_interrupt: Literal["retry", "ask", "fail"] | None = None
+    recovery: Literal["resume", "suspend"] = "resume"
     answers: dict[str, str] = {}
     read_only_paths: tuple[str, ...] = ()
     writable_paths: tuple[str, ...] = ()

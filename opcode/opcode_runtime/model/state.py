@@ -46,15 +46,16 @@ SETTLED = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED
 class FlowState(msgspec.Struct):
     """How far one attempt of a flow step has come.
 
-    `open` counts its open bodies, `next` is the number of the body to open next. `done` holds the last output of each
-    body that ended well, `errors` what ended the others, in the order of their ends.
+    `bodies` are the open ones by number, `next` is the number of the one to open next. `done` holds the last output of
+    each body that ended well, `errors` what ended the others, in the order of their ends; `unreported` are iterations
+    whose end no event has told yet.
     """
 
     branch: str | None = None
     key: str | None = None
     items: list[Any] | None = None
     next: int = 0
-    open: int = 0
+    bodies: dict[int, str] = {}
     done: dict[int, Any] = {}
     unreported: dict[int, None] = {}
     errors: dict[int, ErrorInfo] = {}
@@ -99,6 +100,8 @@ class StepState(msgspec.Struct):
     completed_at: float | None = None
     retry_at: float | None = None
     retry_delay_s: float = 0.0
+    wait_at: float | None = None
+    wait_s: float = 0.0
     openings: int = 0
     resets: int = 0
     timings: dict[str, float] | None = None
@@ -108,6 +111,7 @@ class StepState(msgspec.Struct):
     held_s: float = 0.0
     held_since_s: float | None = None
     child_workflow_id: str | None = None
+    decision_id: str | None = None
 
 
 class DecisionState(msgspec.Struct):
@@ -152,7 +156,11 @@ class KeptSignal(msgspec.Struct, frozen=True):
 
 
 class WorkflowState(msgspec.Struct):
-    """Everything about one workflow. Mutated by `core.evolve` alone."""
+    """Everything about one workflow. Mutated by `core.evolve` alone.
+
+    `active_s` and `active_since` are the account of active time, `clock_s` and `clock_since` that of the time which
+    counts for the workflow's timeout (`core.account`).
+    """
 
     workflow_id: str = ""
     name: str = ""
@@ -173,6 +181,8 @@ class WorkflowState(msgspec.Struct):
     last_at: float = 0.0
     active_since: float | None = None
     active_s: float = 0.0
+    clock_since: float | None = None
+    clock_s: float = 0.0
     timeout_s: float | None = None
     parent_workflow_id: str | None = None
     parent_step_id: str | None = None
@@ -219,6 +229,8 @@ class WorkflowState(msgspec.Struct):
     """Suspended steps whose decision is settled."""
     timed: dict[str, None] = {}
     """Running flow steps, waits and sub-workflows that have a timeout."""
+    resetting: dict[str, None] = {}
+    """Skipped steps that are going to be reset."""
     failed: dict[str, None] = {}
     """Top-level steps that failed and were not handled."""
     retrying: dict[str, None] = {}

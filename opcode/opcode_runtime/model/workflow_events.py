@@ -1,4 +1,4 @@
-"""What happens to a workflow as a whole, to its readers, and to templates."""
+"""What happens to a workflow as a whole, to its readers, to templates, and to agents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from typing import Any, Literal
 import msgspec
 
 from opcode_runtime.model.errors import ErrorInfo
-from opcode_runtime.model.event import Destination, Event, ResumeReason, SuspendReason
+from opcode_runtime.model.event import (
+    AgentType,
+    Destination,
+    Event,
+    ResumeReason,
+    SuspendReason,
+)
 from opcode_runtime.model.outcome import LogLevel
 
 
@@ -165,3 +171,18 @@ class TemplateDefined(Event, tag="template_defined", frozen=True, kw_only=True):
     description: str | None = None
     agent_id: str = ""
     key: tuple[str, str, str] | None = None
+
+
+class TemplateRemoved(Event, tag="template_removed", frozen=True, kw_only=True):
+    """Versions of a template are not for new workflows any more; those that have used them keep them."""
+
+    name: str
+    versions: list[str]
+    agent_id: str = ""
+
+
+class AgentSeen(Event, tag="agent_seen", frozen=True, kw_only=True):
+    """An agent acted (on the agent's own stream): at first, when its type changes, and from time to time."""
+
+    agent_id: str
+    agent_type: AgentType = "llm"

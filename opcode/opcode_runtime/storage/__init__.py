@@ -4,6 +4,7 @@ Synchronous: calls block on the disk. Appends come from one writer thread; reads
 anywhere.
 """
 
+from opcode_runtime.storage.agents import agent_stream
 from opcode_runtime.storage.errors import (
     EventUnstorable,
     JournalClosed,
@@ -15,6 +16,7 @@ from opcode_runtime.storage.errors import (
     JournalUnopenable,
 )
 from opcode_runtime.storage.journal import MAP_BYTES, Journal
+from opcode_runtime.storage.projections import template_stream
 from opcode_runtime.storage.writer import Append, Appended, AppendRejected
 
 __all__ = [
@@ -31,4 +33,6 @@ __all__ = [
     "JournalLocked",
     "JournalUnknown",
     "JournalUnopenable",
+    "agent_stream",
+    "template_stream",
 ]

@@ -35,32 +35,48 @@ def _created(event: ev.WorkflowCreated, stream: str) -> WorkflowRow:
         created_at=event.at,
         principal=event.principal,
         inputs=event.inputs,
+        parent_workflow_id=event.parent_workflow_id,
+        depth=event.depth,
     )
 
 
+def _stand(row: WorkflowRow, status: str) -> None:
+    """A new status; what the workflow was suspended for is over."""
+    row.status, row.suspended_for, row.wake_at = status, None, None
+
+
 def _started(row: WorkflowRow, event: ev.WorkflowStarted) -> None:
-    row.status, row.started_at = "active", event.at
+    _stand(row, "active")
+    row.started_at = event.at
 
 
 def _resumed(row: WorkflowRow, _: ev.WorkflowResumed) -> None:
-    row.status = "active"
+    _stand(row, "active")
 
 
-def _suspended(row: WorkflowRow, _: ev.WorkflowSuspended) -> None:
-    row.status = "suspended"
+def _suspended(row: WorkflowRow, event: ev.WorkflowSuspended) -> None:
+    row.status, row.suspended_for, row.wake_at = "suspended", event.reason, event.wake_at
 
 
 def _completed(row: WorkflowRow, event: ev.WorkflowCompleted) -> None:
-    row.status, row.completed_at, row.output = "completed", event.at, event.output
+    _stand(row, "completed")
+    row.completed_at, row.output = event.at, event.output
 
 
 def _failed(row: WorkflowRow, event: ev.WorkflowFailed) -> None:
-    row.status, row.completed_at = "failed", event.at
+    _stand(row, "failed")
+    row.completed_at, row.output = event.at, event.output
     row.error = msgspec.to_builtins(event.error)
 
 
 def _cancelled(row: WorkflowRow, event: ev.WorkflowCancelled) -> None:
-    row.status, row.completed_at = "cancelled", event.at
+    _stand(row, "cancelled")
+    row.completed_at = event.at
+
+
+def _reopened(row: WorkflowRow, _: ev.WorkflowReopened) -> None:
+    _stand(row, "active")
+    row.completed_at = row.error = row.output = None
 
 
 _CHANGES: dict[type, Callable[[WorkflowRow, Any], None]] = {
@@ -70,19 +86,22 @@ _CHANGES: dict[type, Callable[[WorkflowRow, Any], None]] = {
     ev.WorkflowCompleted: _completed,
     ev.WorkflowFailed: _failed,
     ev.WorkflowCancelled: _cancelled,
+    ev.WorkflowReopened: _reopened,
 }
 _ENDS = (ev.WorkflowCompleted, ev.WorkflowFailed, ev.WorkflowCancelled)
-_STEP_ENDS = (ev.StepCompleted, ev.StepFailed, ev.StepSkipped, ev.StepIgnored)
+_STEP_ENDS = (ev.StepCompleted, ev.StepFailed, ev.StepSkipped, ev.StepIgnored, ev.StepReset)
+"""After each of them the step asks nothing any more; a reset one asks anew, under another id."""
+_ANSWERS = (ev.DecisionResolved, ev.DecisionTimedOut)
 
 WORKFLOW_EVENTS: frozenset[type] = frozenset({ev.WorkflowCreated, *_CHANGES})
 """Types of the events that change a workflow's row."""
 
-DECISION_EVENTS: frozenset[type] = frozenset({ev.DecisionResolved, *_ENDS, *_STEP_ENDS})
+DECISION_EVENTS: frozenset[type] = frozenset({*_ANSWERS, *_ENDS, *_STEP_ENDS})
 """Types of the events that can close a decision; only `DecisionRequested` opens one."""
 
 _KEYED = (ev.WorkflowCreated, ev.SignalReceived, ev.TemplateDefined)
-NAMING_EVENTS: frozenset[type] = frozenset(_KEYED)
-"""Types of the events that can put a template or an idempotency key in place."""
+NAMING_EVENTS: frozenset[type] = frozenset({*_KEYED, ev.TemplateRemoved})
+"""Types of the events that can put a template or an idempotency key in place, or hide a template."""
 
 
 def fold_workflow(row: WorkflowRow | None, stream: str, event: Event) -> WorkflowRow | None:
@@ -99,7 +118,7 @@ def fold_decisions(decisions: dict[str, DecisionRow], stream: str, event: Event)
     """Change `decisions`, the open ones of a stream by id, as an event says."""
     if isinstance(event, ev.DecisionRequested):
         decisions[event.decision_id] = _decision(event, stream)
-    elif isinstance(event, ev.DecisionResolved):
+    elif isinstance(event, _ANSWERS):
         decisions.pop(event.decision_id, None)
     elif isinstance(event, _STEP_ENDS):
         for gone in [row.id for row in decisions.values() if row.step_id == event.step_id]:
@@ -139,10 +158,30 @@ def template_of(event: Event) -> Template | None:
         input_schema=event.input_schema,
         output_schema=event.output_schema,
         triggers=event.triggers,
+        permissions=event.permissions,
         description=event.description,
         agent_id=event.agent_id,
         created_at=event.at,
     )
+
+
+def removed_by(event: Event, stream: str) -> list[tuple[str, str]]:
+    """Name and version of the template versions that an event of a template's own stream removes."""
+    if not isinstance(event, ev.TemplateRemoved) or stream != template_stream(event.name):
+        return []
+    return [(event.name, version) for version in event.versions]
+
+
+def hidden(template: Template, at: float) -> Template:
+    """A template version after its removal; the first removal counts."""
+    if template.removed_at is not None:
+        return template
+    return msgspec.structs.replace(template, removed_at=at)
+
+
+def template_stream(name: str) -> str:
+    """The stream of a template."""
+    return f"template/{name}"
 
 
 def key_of(event: Event, stream: str, seq: int) -> tuple[str, str, KeyRow] | None:
@@ -154,10 +193,12 @@ def key_of(event: Event, stream: str, seq: int) -> tuple[str, str, KeyRow] | Non
 
 
 def listings(row: WorkflowRow) -> tuple[tuple[str, str], ...]:
-    """The listings (tag, value) in which a workflow stands."""
+    """The listings (tag, value) in which a workflow stands; `p` lists the children of a workflow."""
+    parent = row.parent_workflow_id
     return (
         ("*", ""),
         ("a", row.agent_id),
         ("t", row.template_name),
         ("s", row.status),
+        *((("p", parent),) if parent is not None else ()),
     )

@@ -8,13 +8,15 @@ import msgspec
 
 from opcode_runtime.model.definition import Template
 from opcode_runtime.model.events import WorkflowCreated
-from opcode_runtime.model.record import DecisionRow, KeyRow, WorkflowRow
+from opcode_runtime.model.record import AgentRow, DecisionRow, KeyRow, WorkflowRow
 from opcode_runtime.storage import keys
+from opcode_runtime.storage.agents import agent_row, listed_agents
 from opcode_runtime.storage.codec import decode_row
 from opcode_runtime.storage.errors import JournalCorrupt
-from opcode_runtime.storage.projections import OPEN, listings, template_of
+from opcode_runtime.storage.projections import OPEN, listings
 from opcode_runtime.storage.reader import StreamReader, read_stream
-from opcode_runtime.storage.tables import Tables, Txn, ascending, behind, descending
+from opcode_runtime.storage.tables import Tables, Txn, ascending, descending
+from opcode_runtime.storage.templates import listed_templates, named_template, newest_version
 
 
 class WorkflowFilter(msgspec.Struct, frozen=True):
@@ -23,10 +25,14 @@ class WorkflowFilter(msgspec.Struct, frozen=True):
     status: str | None = None
     agent_id: str | None = None
     template_name: str | None = None
+    template_version: str | None = None
+    parent_workflow_id: str | None = None
     since: float | None = None
 
     def listing(self) -> tuple[str, str]:
         """The listing (tag, value) that holds them all and the fewest others."""
+        if self.parent_workflow_id is not None:
+            return "p", self.parent_workflow_id
         if self.status in OPEN:
             return "s", self.status or ""
         if self.agent_id is not None:
@@ -41,6 +47,8 @@ class WorkflowFilter(msgspec.Struct, frozen=True):
             (self.status is None or row.status == self.status)
             and (self.agent_id is None or row.agent_id == self.agent_id)
             and (self.template_name is None or row.template_name == self.template_name)
+            and self.template_version in {None, row.template_version}
+            and self.parent_workflow_id in {None, row.parent_workflow_id}
         )
 
 
@@ -58,6 +66,8 @@ class Projections(StreamReader):
         status: str | None = None,
         agent_id: str | None = None,
         template_name: str | None = None,
+        template_version: str | None = None,
+        parent_workflow_id: str | None = None,
         since: float | None = None,
         limit: int = 50,
         before: tuple[float, str] | None = None,
@@ -68,7 +78,9 @@ class Projections(StreamReader):
             since: created at this time (UTC seconds) or later.
             before: (created_at, id) of the last row of the page before.
         """
-        wanted = WorkflowFilter(status, agent_id, template_name, since)
+        wanted = WorkflowFilter(
+            status, agent_id, template_name, template_version, parent_workflow_id, since
+        )
         with self._reading() as txn:
             rows: list[WorkflowRow] = []
             for row in _listed(txn, self._tables, wanted, before):
@@ -89,33 +101,63 @@ class Projections(StreamReader):
         return [value.decode("utf-8", "surrogatepass") for _, value in sorted(found)]
 
     def template(self, name: str, version: str | None = None) -> Template | None:
-        """A version of a template, the latest when none is named."""
+        """A version of a template, the latest when none is named.
+
+        A version that was removed is found by its exact name only: those that have used it need it still.
+        """
         with self._reading() as txn:
-            return _template(txn, self._tables, name, version)
+            return named_template(txn, self._tables, name, version)
+
+    def template_versions(self, name: str) -> int:
+        """How many versions of a template were ever defined, removed ones included: the number of the newest."""
+        with self._reading() as txn:
+            return newest_version(txn, self._tables, name)
 
     def templates(
         self,
         *,
         name: str | None = None,
+        version: str | None = None,
         agent_id: str | None = None,
-        limit: int = 50,
+        limit: int | None = 50,
         after: str | None = None,
     ) -> list[Template]:
-        """Template versions by name, the latest version of a name first.
+        """Template versions by name, the latest version of a name first; without those that were removed.
 
         Arguments:
+            limit: how many at most; None for all.
             after: `name@version` of the last one of the page before; a bare name skips all its versions.
         """
         found: list[Template] = []
         with self._reading() as txn:
-            start = _template_start(txn, self._tables, after) if after is not None else b""
-            prefix = b"" if name is None else keys.text(name)
-            for key, value in ascending(txn, self._tables.templates, prefix, max(start, prefix)):
+            for template in listed_templates(txn, self._tables, name, after):
+                if limit is not None and len(found) >= limit:
+                    break
+                is_wanted = agent_id in {None, template.agent_id}
+                if is_wanted and version in {None, template.version}:
+                    found.append(template)
+        return found
+
+    def agent(self, agent_id: str) -> AgentRow | None:
+        """What is known of an agent; None when it has never acted."""
+        with self._reading() as txn:
+            return agent_row(txn, self._tables, agent_id)
+
+    def agents(
+        self, *, agent_type: str | None = None, limit: int = 50, after: str | None = None
+    ) -> list[AgentRow]:
+        """Agents in the order of their names.
+
+        Arguments:
+            after: id of the last one of the page before.
+        """
+        found: list[AgentRow] = []
+        with self._reading() as txn:
+            for row in listed_agents(txn, self._tables, after):
                 if len(found) >= limit:
                     break
-                template = decode_row(key, value, Template)
-                if agent_id is None or template.agent_id == agent_id:
-                    found.append(template)
+                if agent_type in {None, row.type}:
+                    found.append(row)
         return found
 
     def pending_decisions(
@@ -184,42 +226,6 @@ def _listed(
         if wanted.since is not None and row.created_at < wanted.since:
             return
         yield row
-
-
-def _template(txn: Txn, tables: Tables, name: str, version: str | None) -> Template | None:
-    found: Template | None = None
-    prefix = keys.text(name) if version is None else keys.template(name, version)
-    for key, value in ascending(txn, tables.templates, prefix):
-        found = decode_row(key, value, Template)
-        break
-    _check_template(txn, tables, name, version, found)
-    return found
-
-
-def _check_template(
-    txn: Txn, tables: Tables, name: str, version: str | None, found: Template | None
-) -> None:
-    """The stream of a template knows no version that should have been found instead."""
-    stream = f"template/{name}"
-    seq = tables.head(txn, keys.text(stream)).seq
-    if not seq or (version is not None and found is not None):
-        return
-    for record in read_stream(txn, tables, stream, seq - 1 if version is None else 0, None):
-        defined = template_of(record.event)
-        if defined is None:
-            continue
-        known = -1 if found is None else keys.version_number(found.version)
-        is_newer = version is None and keys.version_number(defined.version) > known
-        if is_newer or defined.version == version:
-            raise JournalCorrupt(f"the row of {defined.version} is missing", stream=stream)
-
-
-def _template_start(txn: Txn, tables: Tables, after: str) -> bytes:
-    name, _, version = after.rpartition("@")
-    key = keys.template(name, version)
-    if name and txn.get(key, db=tables.templates) is not None:
-        return key + b"\0"
-    return behind(keys.text(after))
 
 
 def _open_decisions(txn: Txn, tables: Tables, workflow_id: str | None) -> Iterator[DecisionRow]:

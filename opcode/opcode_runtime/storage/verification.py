@@ -41,6 +41,9 @@ class StreamFold:
         template = projections.template_of(event)
         if template is not None:
             self.templates[template.name, template.version] = template
+        for place in projections.removed_by(event, self.stream):
+            if place in self.templates:
+                self.templates[place] = projections.hidden(self.templates[place], event.at)
         keyed = projections.key_of(event, self.stream, record.seq)
         if keyed is not None:
             self.keys[keyed[:2]] = keyed[2], record.position

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from opcode_runtime.model.definition import Template
 from opcode_runtime.model.events import AnyEvent, DecisionRequested
 from opcode_runtime.model.record import DecisionRow, WorkflowRow
 from opcode_runtime.storage import keys, projections
@@ -171,10 +172,18 @@ class Commit:
         if template is not None:
             key = keys.template(template.name, template.version)
             self._txn.put(key, self._encoder.row(key, template), db=self._tables.templates)
+        for removed in projections.removed_by(event, name):
+            self._hide_template(keys.template(*removed), event.at)
         keyed = projections.key_of(event, name, seq)
         if keyed is not None:
             for key in keys.idempotency(keyed[0], keyed[1]):
                 self._txn.put(key, self._encoder.row(key, keyed[2]), db=self._tables.keys)
+
+    def _hide_template(self, key: bytes, at: float) -> None:
+        value = self._txn.get(key, db=self._tables.templates)
+        if value is not None:
+            row = projections.hidden(decode_row(key, value, Template), at)
+            self._txn.put(key, self._encoder.row(key, row), db=self._tables.templates)
 
     def _read_row(self, stream: _Stream) -> None:
         if stream.row_read:

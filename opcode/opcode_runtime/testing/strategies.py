@@ -141,7 +141,7 @@ def events() -> st.SearchStrategy[ev.AnyEvent]:
 
 @functools.cache
 def _laters() -> st.SearchStrategy[tuple[ev.AnyEvent, ...]]:
-    first = (ev.WorkflowCreated, ev.TemplateDefined)
+    first = (ev.WorkflowCreated, ev.TemplateDefined, ev.AgentSeen)
     asking: tuple[type[Any], ...] = (ev.DecisionRequested, ev.DecisionResolved, ev.StepSkipped)
     kinds: list[type[Any]] = [kind for kind in _KINDS if kind not in first]
     later = st.one_of([events_of(kind) for kind in [*kinds, *asking, *asking]])
@@ -159,9 +159,13 @@ def batches(draw: st.DrawFn, count_max: int = 6) -> list[Batch]:
 
 
 def _append(draw: st.DrawFn, begun: set[str]) -> tuple[str, tuple[ev.AnyEvent, ...]]:
-    if draw(st.integers(0, 4)) == 0:
+    chance = draw(st.integers(0, 9))
+    if chance < 2:
         name = draw(st.sampled_from(TEMPLATES))
         return f"template/{name}", draw(_definings(name))
+    if chance == 2:
+        agent_id = draw(st.sampled_from(AGENTS))
+        return f"agent/{agent_id}", (draw(events_of(ev.AgentSeen, agent_id=st.just(agent_id))),)
     stream = draw(st.sampled_from(WORKFLOWS))
     later = draw(_laters())
     if stream in begun and later:
@@ -174,7 +178,11 @@ def _append(draw: st.DrawFn, begun: set[str]) -> tuple[str, tuple[ev.AnyEvent, .
 def _definings(name: str) -> st.SearchStrategy[tuple[ev.AnyEvent, ...]]:
     version = st.integers(1, 12).map(lambda number: f"v{number}")
     defined = events_of(ev.TemplateDefined, name=st.just(name), version=version)
-    return st.lists(defined, min_size=1, max_size=2).map(tuple)
+    gone = st.lists(version, min_size=1, max_size=3)
+    removed = events_of(ev.TemplateRemoved, name=st.just(name), versions=gone)
+    return st.tuples(defined, st.lists(defined | removed, max_size=2)).map(
+        lambda each: (each[0], *each[1])
+    )
 
 
 @functools.cache

@@ -18,7 +18,8 @@ import msgspec
 from hypothesis import strategies as st
 
 from opcode_runtime.core.decide import Answer
-from opcode_runtime.core.plan import Plan, build_plan
+from opcode_runtime.core.plan import Plan
+from opcode_runtime.core.planning import build_plan
 from opcode_runtime.core.turn import take, unrest
 from opcode_runtime.core.validation import Checks, validate
 from opcode_runtime.core.wanted import wanted
@@ -268,7 +269,7 @@ class Player:
 
     def _preparation(self, path: str) -> cmd.Preparation:
         fate = self._fate(path)
-        guard = self.plan.steps[path].definition.condition
+        guard = self.plan.steps[self.state.steps[path].key].definition.condition
         if guard is not None and fate.random() < self.chances.no:
             return cmd.Skip()
         if fate.random() < self.chances.failure / 10:

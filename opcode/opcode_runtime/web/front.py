@@ -116,7 +116,8 @@ class Front:
             raise RefusedError(404, ErrorCode.NOT_FOUND, "There is no WebSocket here.")
         methods = _MCP_METHODS.get(scope["path"])
         if methods is None:
-            await self._pages(without_credentials(scope), receive, send)
+            inner = {**without_credentials(scope), PRINCIPAL_KEY: principal}
+            await self._pages(inner, receive, send)
         elif method not in methods:
             raise RefusedError(
                 405,

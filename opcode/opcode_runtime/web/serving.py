@@ -91,7 +91,9 @@ def _front(
     limits = runtime.settings.limits
     return Front(
         build_server(runtime.router, principal=OPERATOR if token else ANONYMOUS),
-        build_pages(lambda: _is_ready(runtime), body_bytes_max=limits.body_bytes_max),
+        build_pages(
+            lambda: _is_ready(runtime), runtime.router, body_bytes_max=limits.body_bytes_max
+        ),
         names=AllowedNames(addresses, runtime.settings.base_url),
         credentials=Credentials({token: OPERATOR} if token else {}),
         limits=limits,

@@ -1,0 +1,128 @@
+"""Sub-workflows: see that one exists, hold it or let it go as its parent does, and wait for what becomes of it.
+
+Rule 1: the id of a sub-workflow follows from its parent, its step and the attempt. Whoever comes back after a crash
+finds it by that id, so it is started once.
+Rule 2: what it was started with (the version among it) stands in its own journal.
+Rule 3: its parent watches the journal, not its actor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from opcode_runtime.engine.kit import Kit
+from opcode_runtime.engine.requests import Run
+from opcode_runtime.engine.run import ENDED, Parent, prepare
+from opcode_runtime.model import commands as cmd
+from opcode_runtime.model import effects as fx
+from opcode_runtime.model.errors import ErrorCode, ErrorInfo, OpcodeError
+from opcode_runtime.model.outcome import Completed, Failed, Outcome
+from opcode_runtime.model.record import WorkflowRow
+from opcode_runtime.model.state import WorkflowState
+
+Report = Callable[[cmd.AnyCommand], None]
+
+
+async def run_child(kit: Kit, state: WorkflowState, effect: fx.RunChild, report: Report) -> None:
+    """Carry out `effect` until the sub-workflow has ended."""
+    child = effect.child_workflow_id
+    with kit.hub.watch(child) as watch:
+        try:
+            row = await _found_or_started(kit, state, effect)
+            report(_seen(kit, effect, "started", row))
+            await _hold(kit, state, effect, row)
+            suspended = effect.path in state.idle
+            while row.status not in ENDED:
+                if (row.status == "suspended") != suspended:
+                    suspended = not suspended
+                    report(_seen(kit, effect, "suspended" if suspended else "resumed", row))
+                await watch.wait()
+                row = kit.journal.workflow(child) or row
+            outcome = _outcome(row)
+        except OpcodeError as error:
+            outcome = Failed(error.info(effect.path))
+    report(
+        cmd.StepReported(
+            at=kit.clock.now(), path=effect.path, attempt=effect.attempt, outcome=outcome
+        )
+    )
+
+
+async def release_child(kit: Kit, state: WorkflowState, effect: fx.ReleaseChild) -> None:
+    """Cancel a sub-workflow that nobody waits for any more; one that has ended needs nothing."""
+    row = kit.journal.workflow(effect.child_workflow_id)
+    if row is not None and row.status not in ENDED:
+        await _signal(kit, state, effect.child_workflow_id, "cancel", "release")
+
+
+async def _found_or_started(kit: Kit, state: WorkflowState, effect: fx.RunChild) -> WorkflowRow:
+    child = effect.child_workflow_id
+    row = kit.journal.workflow(child)
+    if row is not None:
+        return row
+    params = state.steps[effect.path].params or {}
+    request = Run(
+        template_name=str(params.get("template_name", "")),
+        version=params.get("version"),
+        params=params.get("params") or {},
+        agent_id=state.agent_id,
+        cwd=state.cwd,
+    )
+    parent = Parent(child, state.workflow_id, effect.path, state.depth + 1)
+    prepared = await prepare(kit, request, state.principal, None, parent)
+    await kit.peers.command(child, prepared.create, fresh=prepared.loaded)
+    row = kit.journal.workflow(child)
+    if row is None:
+        raise OpcodeError(ErrorCode.STORE_ERROR, f"sub-workflow {child} could not be started")
+    return row
+
+
+async def _hold(kit: Kit, state: WorkflowState, effect: fx.RunChild, row: WorkflowRow) -> None:
+    """Pause the sub-workflow of a held parent; let it go on after its parent was let go."""
+    paused = row.status == "suspended" and row.suspended_for == "pause"
+    if row.status in ENDED or effect.paused == paused:
+        return
+    if effect.paused:
+        await _signal(kit, state, row.id, "pause", f"pause {effect.resumes}")
+    elif effect.resumes:
+        await _signal(kit, state, row.id, "resume", f"resume {effect.resumes}")
+
+
+async def _signal(kit: Kit, state: WorkflowState, child: str, kind: str, key: str) -> None:
+    """Tell a sub-workflow something, once; what it cannot take any more it need not."""
+    scope = f"parent {state.workflow_id}"
+    sent = cmd.SignalSent(
+        at=kit.clock.now(), signal_type=kind, agent_id=state.agent_id, key=(scope, key, kind)
+    )
+    try:
+        await kit.peers.command(child, sent)
+    except OpcodeError as error:
+        if error.code is not ErrorCode.CONFLICT:
+            raise
+
+
+def _seen(kit: Kit, effect: fx.RunChild, news: str, row: WorkflowRow) -> cmd.ChildSeen:
+    return cmd.ChildSeen(
+        at=kit.clock.now(),
+        path=effect.path,
+        attempt=effect.attempt,
+        child_workflow_id=effect.child_workflow_id,
+        news=news,  # type: ignore[arg-type]
+        template_name=row.template_name,
+        template_version=row.template_version,
+    )
+
+
+def _outcome(row: WorkflowRow) -> Outcome:
+    if row.status == "completed":
+        return Completed(row.output)
+    if row.status == "cancelled":
+        message = f"sub-workflow {row.id} was cancelled"
+        return Failed(ErrorInfo(ErrorCode.CANCELLED, message))
+    cause = msgspec.convert(row.error, ErrorInfo) if row.error else None
+    said = cause.message if cause else "without an error"
+    return Failed(
+        ErrorInfo(ErrorCode.STEP_FAILED, f"sub-workflow {row.id} failed: {said}", cause=cause)
+    )
