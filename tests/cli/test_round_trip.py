@@ -100,6 +100,16 @@ def test_params_come_from_a_file_or_standard_input(
     assert json.loads(done.stdout)["output"] == {"said": "hello pipe\n"}
 
 
+def test_a_workflow_starts_in_the_directory_that_is_named(ask: Any, tmp_path: Path) -> None:
+    step = {"id": "where", "action": "shell.exec", "params": {"command": "pwd"}}
+    (tmp_path / "where.json").write_text(json.dumps({"steps": [step]}))
+    assert ask("define", str(tmp_path / "where.json"), "--name", "where")[0] == 0
+    code, ran = ask("run", "where", "--cwd", str(tmp_path))
+    assert (code, ran["output"]["stdout_raw"]) == (0, f"{tmp_path}\n")
+    code, refused = ask("run", "where", "--cwd", str(tmp_path / "nowhere"))
+    assert (code, refused["error"]["pointer"]) == (1, "/cwd")
+
+
 def test_a_person_reads_tables(opcode: Any, daemon: Any, greet: str) -> None:
     where = ("--data-dir", str(daemon.data_dir))
     done = opcode("run", greet, "--params", '{"name": "[red]\\u001b[2J"}', *where)

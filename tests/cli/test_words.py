@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ("serve", "define", "run", "status", "query", "signal", "version", "demo")
+COMMANDS = ("serve", "define", "run", "status", "query", "signal", "template", "version", "demo")
 
 
 def test_the_version_is_printed(opcode: Any) -> None:
@@ -67,6 +67,15 @@ def test_help_starts_nothing_and_writes_nothing(
         (["signal", "x", "decision", "--choice", "a", "--payload", '{"choice":"b"}'], "differ"),
         (["query", "workflows", "--filter", "status"], "key=value"),
         (["define", "missing.json"], "missing.json cannot be read"),
+        (["templte", "list"], "`opcode template`"),
+        (["template", "lsit"], '"list"'),
+        (["template", "remove", "x"], "list, show, rm"),
+        (["template", "rm"], "TEMPLATE"),
+        (["template", "rm", "x", "y"], "'y'"),
+        (["template", "rm", "x@2"], "NAME@vN"),
+        (["template", "rm", "@v2"], "NAME@vN"),
+        (["template", "show", "x@"], "NAME@vN"),
+        (["run", "x", "--agent-type", "robot"], "human"),
     ],
 )
 def test_what_is_not_understood_is_an_error_with_a_suggestion(
@@ -88,7 +97,16 @@ def test_a_bare_definition_needs_a_name(opcode: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["status", "x"], ["run", "x"], ["query", "workflows"], ["signal", "x", "cancel"]]
+    "words",
+    [
+        ["status", "x"],
+        ["run", "x"],
+        ["query", "workflows"],
+        ["signal", "x", "cancel"],
+        ["template", "list"],
+        ["template", "show", "x"],
+        ["template", "rm", "x"],
+    ],
 )
 def test_without_a_daemon_every_client_command_says_so(
     opcode: Any, tmp_path: Path, words: list[str]
@@ -100,8 +118,11 @@ def test_without_a_daemon_every_client_command_says_so(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_address_where_nothing_listens_is_no_daemon(opcode: Any, tmp_path: Path) -> None:
-    done = opcode("status", "x", "--url", "http://127.0.0.1:1", OPCODE_HOME=str(tmp_path))
+@pytest.mark.parametrize("words", [["status", "x"], ["template", "rm", "x"]])
+def test_an_address_where_nothing_listens_is_no_daemon(
+    opcode: Any, tmp_path: Path, words: list[str]
+) -> None:
+    done = opcode(*words, "--url", "http://127.0.0.1:1", OPCODE_HOME=str(tmp_path))
     assert done.returncode == 3
     assert "No daemon answers at http://127.0.0.1:1" in done.stderr
     assert "Traceback" not in done.stderr

@@ -8,6 +8,7 @@ from typing import Any
 import trio
 from trio.testing import MockClock
 
+from opcode_runtime import open_runtime
 from opcode_runtime.actions import Action, Call, action, builtin_registry
 from opcode_runtime.engine.breakers import Breakers, perform_guarded
 from opcode_runtime.model.errors import ErrorCode
@@ -157,3 +158,24 @@ async def test_missing_files_never_close_the_file_system(tmp_path: Path) -> None
         assert outcome.error.code is ErrorCode.EXECUTION_ERROR
     (tmp_path / "there").write_text("text")
     assert isinstance(await perform_guarded(breakers, read, {"path": "there"}, call), Completed)
+
+
+async def test_a_retry_waits_out_the_cooldown_and_the_journal_tells_the_breakers_changes(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    target = Target()
+    retry = {"max": 6, "backoff": "constant", "delay": "1s"}
+    steps = [{"id": "a", "action": "demo.call", "params": {"host": "h"}, "retry": retry}]
+    async with open_runtime(tmp_path, actions=[target.action()]) as runtime:
+        await runtime.define("calling", {"steps": steps})
+        handle = await runtime.run("calling")
+        while target.reached < 5:
+            await trio.sleep(0.5)
+        target.broken = False
+        assert await handle.result() == "answer"
+        events = (await runtime.status(handle.workflow_id))["events"]
+    kinds = [each["event_type"] for each in sorted(events, key=lambda each: each["sequence"])]
+    told = [kind for kind in kinds if kind.startswith("circuit_breaker")]
+    assert told == ["circuit_breaker_open", "circuit_breaker_half_open", "circuit_breaker_closed"]
+    assert kinds.count("step_started") == 7
+    assert target.reached == 6

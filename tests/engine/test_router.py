@@ -299,6 +299,8 @@ async def test_lists_are_paged_without_gap_or_repeat(
         ("workflows", {"since": "yesterday"}, "/filter/since"),
         ("workflows", {"since": "2026-01-01T00:00:00"}, "/filter/since"),
         ("workflows", {"cursor": "x"}, "/filter/cursor"),
+        ("workflows", {"parent_workflow_id": 1}, "/filter/parent_workflow_id"),
+        ("templates", {"version": 2}, "/filter/version"),
         ("events", {}, "/filter/workflow_id"),
         ("templates", {"name": 5}, "/filter/name"),
         ("decisions", {"limit": True}, "/filter/limit"),

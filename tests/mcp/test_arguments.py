@@ -45,6 +45,30 @@ def test_the_documented_arguments_become_requests():
     )
 
 
+def test_a_signal_of_any_name_needs_no_payload():
+    assert read("signal", {"workflow_id": "w", "signal_type": "door opened", "payload": None}) == (
+        Signal(workflow_id="w", signal_type="door opened")
+    )
+    assert problems("signal", {"workflow_id": "w", "signal_type": ""}).keys() == {"/signal_type"}
+    assert problems("signal", {"workflow_id": "w", "signal_type": "x", "payload": [1]}).keys() == {
+        "/payload"
+    }
+
+
+def test_the_type_of_an_agent_is_one_of_four():
+    assert read("run", {**WANTED, "agent_type": "human"}).agent_type == "human"
+    message, meant = problems("run", {**WANTED, "agent_type": "humn"})["/agent_type"]
+    assert (message, meant) == ("must be one of llm, human, system, service", "human")
+
+
+def test_triggers_and_permissions_are_objects():
+    wanted = {"name": "t", "definition": {}, "agent_id": "a"}
+    request = read("define", {**wanted, "triggers": '{"schedule": "@daily"}', "permissions": {}})
+    assert (request.triggers, request.permissions) == ({"schedule": "@daily"}, {})
+    found = problems("define", {**wanted, "triggers": [], "permissions": "x"})
+    assert found.keys() == {"/triggers", "/permissions"}
+
+
 @pytest.mark.parametrize(
     ("wait", "seconds"),
     [(0, 0), (1.5, 1.5), ("2m", 120), ("0", 0), ("10", 10), ("1.5", 1.5), ("500ms", 0.5)],

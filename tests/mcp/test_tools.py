@@ -37,6 +37,23 @@ def test_the_instructions_name_every_tool_and_hold_the_example():
     assert "{{{" not in INSTRUCTIONS
 
 
+@pytest.mark.parametrize("word", ["condition", "loop", "parallel", "wait", "reasoning"])
+def test_every_step_type_is_told_before_anything_is_read(word):
+    assert word in INSTRUCTIONS
+    assert word in TOOLS["opcode.define"].description
+
+
+def test_the_instructions_stay_short():
+    assert len(INSTRUCTIONS) < 4_096
+
+
+def test_a_signal_may_have_any_name_and_the_known_ones_are_told():
+    arguments = TOOLS["opcode.signal"].input_schema["properties"]
+    assert "enum" not in arguments["signal_type"]
+    known = ("decision", "data", "cancel", "pause", "resume", "retry", "skip")
+    assert all(f"{name}: " in arguments["signal_type"]["description"] for name in known)
+
+
 def test_importing_the_tools_does_not_import_the_sdk():
     code = "import sys, opcode_runtime.mcp; sys.exit('mcp.server' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -119,6 +119,7 @@ def run(
     params: str = "{}",
     wait: str = "45s",
     version: str | None = None,
+    cwd: Path | None = None,
     caller: Caller = THE_CLI,
     daemon: Daemon = LOCAL,
 ) -> int:
@@ -129,6 +130,7 @@ def run(
         params: Its inputs: a JSON object, @FILE, or @- for standard input.
         wait: How long to wait, such as 45s or 2m; 0 returns at once. The workflow goes on in any case.
         version: Such as v3; the latest when left out.
+        cwd: Directory where relative paths and commands of the workflow start.
     """
     from opcode_runtime.cli import calls, render
 
@@ -137,6 +139,7 @@ def run(
         params=params,
         wait=wait,
         version=version,
+        cwd=None if cwd is None else str(cwd.absolute()),
         **caller.as_arguments(),
     )
     answer = daemon.ask(call)

@@ -93,7 +93,7 @@ def run_call(
     """Start a workflow. `params` is JSON text, `@file` or `@-`; `wait` a duration or a number of seconds.
 
     Arguments:
-        optional: version, agent_type, idempotency_key.
+        optional: version, cwd, agent_type, idempotency_key.
     """
     wait_s = seconds_of(wait)
     arguments = {

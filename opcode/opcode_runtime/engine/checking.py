@@ -64,6 +64,8 @@ def unknown_names(
     messages += [f"there is no step {name!r}" for name in sorted(roots.steps) if name not in names]
     if "loop" in roots.namespaces and not names.in_loop:
         messages.append("'loop' means something only inside a loop")
+    if not names.in_error_hook and _names_error(compiled):
+        messages.append("'workflow.error' means something only in the on_error hook")
     if inputs is not None:
         known = ", ".join(sorted(inputs)) or "none"
         messages += [
@@ -72,3 +74,7 @@ def unknown_names(
             if name not in inputs
         ]
     return messages
+
+
+def _names_error(compiled: Compiled) -> bool:
+    return any(root == "workflow" and keys[:1] == ("error",) for root, keys in compiled.paths)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from opcode_runtime.engine.hub import Watch
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.requests import Run
 from opcode_runtime.engine.run import ENDED, Parent, prepare
@@ -27,20 +28,12 @@ Report = Callable[[cmd.AnyCommand], None]
 
 async def run_child(kit: Kit, state: WorkflowState, effect: fx.RunChild, report: Report) -> None:
     """Carry out `effect` until the sub-workflow has ended."""
-    child = effect.child_workflow_id
-    with kit.hub.watch(child) as watch:
+    with kit.hub.watch(effect.child_workflow_id) as watch:
         try:
             row = await _found_or_started(kit, state, effect)
             report(_seen(kit, effect, "started", row))
             await _hold(kit, state, effect, row)
-            suspended = effect.path in state.idle
-            while row.status not in ENDED:
-                if (row.status == "suspended") != suspended:
-                    suspended = not suspended
-                    report(_seen(kit, effect, "suspended" if suspended else "resumed", row))
-                await watch.wait()
-                row = kit.journal.workflow(child) or row
-            outcome = _outcome(row)
+            outcome = _outcome(await _ended(kit, state, effect, watch, report))
         except OpcodeError as error:
             outcome = Failed(error.info(effect.path))
     report(
@@ -48,6 +41,22 @@ async def run_child(kit: Kit, state: WorkflowState, effect: fx.RunChild, report:
             at=kit.clock.now(), path=effect.path, attempt=effect.attempt, outcome=outcome
         )
     )
+
+
+async def _ended(
+    kit: Kit, state: WorkflowState, effect: fx.RunChild, watch: Watch, report: Report
+) -> WorkflowRow:
+    """Wait for the end, and report on the way when the sub-workflow suspends and goes on."""
+    suspended = effect.path in state.idle
+    while True:
+        row = kit.journal.workflow(effect.child_workflow_id)
+        assert row is not None
+        if row.status in ENDED:
+            return row
+        if (row.status == "suspended") != suspended:
+            suspended = not suspended
+            report(_seen(kit, effect, "suspended" if suspended else "resumed", row))
+        await watch.wait()
 
 
 async def release_child(kit: Kit, state: WorkflowState, effect: fx.ReleaseChild) -> None:

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 import trio
 
-from opcode_runtime.actions import Call, perform
+from opcode_runtime.actions import Call
 from opcode_runtime.core.plan import timeout_s
+from opcode_runtime.engine.breakers import perform_guarded
 from opcode_runtime.engine.children import release_child, run_child
 from opcode_runtime.engine.compiled import Loaded
 from opcode_runtime.engine.evaluate import (
@@ -98,11 +99,14 @@ class Effects:
     def far_due(self, wanted: tuple[fx.Effect, ...], far_s: float) -> float | None:
         """The next moment something falls due, in UTC seconds, when there is nothing to do but wait for it.
 
-        None when something else goes on, or when that moment is less than `far_s` away; NEVER when there is none.
+        None when something else goes on, or when that moment is less than `far_s` away; NEVER when there is none. A
+        timer that has longer to go than it was set for (the wall clock was set back) stays in memory, which counts.
         """
-        soon = self._now() + far_s
-        moments = [_moment(effect) for effect in wanted]
-        if any(moment is None or moment < soon for moment in moments):
+        now, moments = self._now(), [_moment(effect) for effect in wanted]
+        if any(
+            moment is None or not now + far_s <= moment <= now + _full_s(effect)
+            for effect, moment in zip(wanted, moments, strict=True)
+        ):
             return None
         return min((moment for moment in moments if moment is not None), default=NEVER)
 
@@ -234,7 +238,8 @@ class Effects:
         except OpcodeError as error:
             outcome: Any = Failed(error.info(effect.path))
         else:
-            outcome = await perform(action, step.params or {}, self.call(step))
+            breakers, call = self._kit.breakers, self.call(step)
+            outcome = await perform_guarded(breakers, action, step.params or {}, call)
         self.release_slot(effect.path)
         self._report(
             cmd.StepReported(
@@ -256,6 +261,7 @@ class Effects:
             settings=kit.action_settings,
             resources=kit.resources,
             children_dir=kit.children_dir,
+            context=state.context,
             evaluate_expr=expr_evaluator(kit, self._loaded, state, step.path),
         )
 
@@ -294,6 +300,19 @@ def _moment(effect: fx.Effect) -> float | None:
             return effect.since + effect.left_s
         case _:
             return None
+
+
+def _full_s(effect: fx.Effect) -> float:
+    """How long an effect that only waits may take at most, with a second for rounding."""
+    match effect:
+        case fx.AwaitRetry():
+            return effect.delay_s + 1.0
+        case fx.AwaitWait() | fx.AwaitDecision():
+            return effect.duration_s + 1.0
+        case fx.AwaitDeadline() | fx.AwaitStepDeadline():
+            return effect.left_s + 1.0
+        case _:
+            return 0.0
 
 
 def path_of(effect: fx.Effect) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from actors.persistence import EventJournal, RecoveryPermits
 from opcode_runtime.actions import ActionResources, ActionSettings, Registry
+from opcode_runtime.engine.breakers import Breakers
 from opcode_runtime.engine.clock import Clock
 from opcode_runtime.engine.compiled import Loaded
 from opcode_runtime.engine.expression_workers import Workers
@@ -79,6 +80,7 @@ class Kit:
     action_settings: ActionSettings
     resources: ActionResources
     slots: Slots
+    breakers: Breakers
     peers: Peers
     wakeups: Wakeups
     data_dir: Path

@@ -23,6 +23,7 @@ from opcode_runtime.actions import (
     builtin_registry,
     open_action_resources,
 )
+from opcode_runtime.engine.breakers import BreakerLimits, Breakers
 from opcode_runtime.engine.clock import Clock
 from opcode_runtime.engine.expression_workers import (
     InlineExpressionWorkers,
@@ -264,6 +265,7 @@ async def _open(
         action_settings=_action_settings(settings, data_dir),
         resources=await stack.enter_async_context(open_action_resources()),
         slots=slots,
+        breakers=_breakers(settings),
         peers=peers,
         wakeups=Wakeups(clock, peers),
         data_dir=data_dir,
@@ -273,6 +275,11 @@ async def _open(
     workflows = await open_workflows(kit, system)
     peers.bind(workflows)
     return Runtime(kit, slots, workflows, Router(kit, workflows), swept), writer, workflows, kit
+
+
+def _breakers(settings: Settings) -> Breakers:
+    limits = settings.limits
+    return Breakers(BreakerLimits(limits.breaker_failures_max, limits.breaker_cooldown_s))
 
 
 def _registry(actions: Iterable[Action]) -> Registry:

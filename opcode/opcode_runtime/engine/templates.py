@@ -90,6 +90,7 @@ class Templates:
             params=_params_problems,
             expressions=expression_problems,
             steps_max=self._settings.limits.steps_max,
+            nesting_max=self._settings.limits.nesting_max,
             expression_warnings=expression_warnings,
         )
         checked = validate(definition, checks, input_schema=input_schema)

@@ -62,9 +62,14 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         self._state = WorkflowState()
         self._effects: Effects | None = None
         self._in_place: InPlace | None = None
+        self._starting = True
 
     async def on_start(self) -> None:
         """Take up a new workflow, or an old one where its journal says it stood."""
+        await self._begin()
+        self._starting = False
+
+    async def _begin(self) -> None:
         if self._fresh is not None:
             self._take_up(self._fresh, WorkflowState())
             return
@@ -174,7 +179,13 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         return True
 
     def _rest(self) -> None:
-        """Leave memory when there is nothing to wait for in it, or nothing but a moment that is far off."""
+        """Leave memory when there is nothing to wait for in it, or nothing but a moment that is far off.
+
+        Not while it only comes to life: whoever brings it up would find it gone, and begin anew.
+        """
+        if self._starting:
+            self.report(cmd.Tick(at=self._kit.clock.now()))
+            return
         state = self._state
         if state.status in ENDED or not state.workflow_id:
             self.stop()

@@ -81,10 +81,14 @@ class Workflows:
                 nursery.start_soon(self._recover_one, workflow_id, limit)
 
     async def _recover_one(self, workflow_id: str, limit: trio.CapacityLimiter) -> None:
+        """Have a workflow take one turn: it may leave memory again in it, when all it does is wait."""
+        factory, tick = self._factory(workflow_id, None), cmd.Tick(at=self._kit.clock.now())
         try:
-            await self._registry.get_or_activate(workflow_id, self._factory(workflow_id, None))
+            await self._registry.ask(workflow_id, factory, tick, timeout_s=COMMAND_S)
         except ActorStartError as error:
             self.quarantine(workflow_id, _cause(error))
+        except (AskTimeout, ActorDeadError) as error:
+            _log.warning("workflow slow to come back", workflow_id=workflow_id, error=str(error))
         finally:
             limit.release_on_behalf_of(workflow_id)
 

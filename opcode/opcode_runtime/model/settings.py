@@ -11,6 +11,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Every bound that the engine holds; each refusal names the limit it met."""
 
     steps_max: int = 2_000
+    nesting_max: int = 8
     definition_bytes_max: int = 1 << 20
     iterations_max: int = 10_000
     executions_max: int = 100_000

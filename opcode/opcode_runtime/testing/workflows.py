@@ -1,16 +1,14 @@
-"""Random workflows, and a player that lives them through: outcomes, crashes, signals, late and repeated reports.
+"""A player that lives a workflow through: outcomes, crashes, signals, late and repeated reports.
 
-`definitions()` draws definitions as an agent would write them (JSON), `plan_of` prepares one. A `Player` stands where
-the shell stands: it looks at what is wanted and answers with commands. Everything it does follows from its seed, and an
-outcome follows from (seed, step, failed attempts so far) alone, so that an attempt cut by a crash ends the next time as
-it would have ended.
+A `Player` stands where the shell stands: it looks at what is wanted and answers with commands. Everything it does
+follows from its seed, and an outcome follows from (seed, step, failed attempts so far) alone, so that an attempt cut by
+a crash ends the next time as it would have ended. `testing.drawn` has the definitions.
 """
 
 from __future__ import annotations
 
 import random
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,140 +16,56 @@ import msgspec
 from hypothesis import strategies as st
 
 from opcode_runtime.core.decide import Answer
-from opcode_runtime.core.plan import Plan
-from opcode_runtime.core.planning import build_plan
+from opcode_runtime.core.plan import Limits, Plan
 from opcode_runtime.core.turn import take, unrest
-from opcode_runtime.core.validation import Checks, validate
 from opcode_runtime.core.wanted import wanted
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import effects as fx
 from opcode_runtime.model import events as ev
-from opcode_runtime.model.action import ActionSpec
-from opcode_runtime.model.definition import Definition, Template
 from opcode_runtime.model.errors import ErrorCode, ErrorInfo
-from opcode_runtime.model.outcome import Completed, Failed, LogRequest
-from opcode_runtime.model.state import ENDED, WorkflowState
+from opcode_runtime.model.outcome import Completed, Failed
+from opcode_runtime.model.state import ENDED, WorkflowStatus
+from opcode_runtime.testing.drawn import (
+    ACTIONS,
+    CHECKS,
+    STEPS_MAX,
+    definition,
+    definitions,
+    is_valid,
+    plan_of,
+    steps_of,
+)
+from opcode_runtime.testing.world import CALM, Chances, World
 
-ACTIONS = {
-    "test.pure": ActionSpec("test.pure", "pure"),
-    "test.look": ActionSpec("test.look", "read_only"),
-    "test.act": ActionSpec("test.act", "effectful"),
-}
-"""The actions that drawn definitions use: one of each kind."""
+__all__ = [
+    "ACTIONS",
+    "CALM",
+    "CHECKS",
+    "PLAYED",
+    "STEPS_MAX",
+    "Chances",
+    "Player",
+    "Turn",
+    "definition",
+    "definitions",
+    "is_valid",
+    "plan_of",
+    "plans",
+    "steps_of",
+]
 
-CHECKS = Checks(ACTIONS, lambda _spec, _params: ([], []), lambda *_: [], steps_max=2_000)
-"""Checks that know these actions and find no fault with parameters and expressions."""
+TURNS_MAX = 4_000
+"""More turns than any play takes: one that comes here does not end."""
 
-STEPS_MAX = 60
-TURNS_MAX = 3_000
+PLAYED = Limits(iterations_max=20, executions_max=500, reopenings_max=3, inbox_max=20, depth_max=16)
+"""Limits that plays run into."""
 
-_STRATEGIES = ("ignore", "fail_workflow", "fallback_step", "fallback_step", "retry")
-_CODES = (ErrorCode.EXECUTION_ERROR, ErrorCode.TIMEOUT_ERROR, ErrorCode.ASSERTION_FAILED)
-
-
-def definitions(steps_max: int = STEPS_MAX) -> st.SearchStrategy[dict[str, Any]]:
-    """Valid definitions of 1 to `steps_max` action steps, most of them small."""
-    size = st.integers(1, min(8, steps_max)) | st.integers(1, steps_max)
-    return st.builds(definition, st.randoms(use_true_random=False), size)
+_DEADLINES = (fx.AwaitDeadline, fx.AwaitStepDeadline, fx.AwaitDecision)
 
 
 def plans(steps_max: int = STEPS_MAX) -> st.SearchStrategy[Plan]:
     """Prepared definitions."""
     return definitions(steps_max).map(plan_of)
-
-
-def definition(chance: random.Random, steps: int) -> dict[str, Any]:
-    """A valid definition of `steps` steps. Dependencies lead back, fallbacks lead ahead."""
-    names = [_name(index) for index in range(steps)]
-    standins = chance.sample(names, min(3, steps))
-    written = [_step(chance, names, index, standins) for index in range(steps)]
-    chance.shuffle(written)
-    document: dict[str, Any] = {"steps": written}
-    _untangle(chance, document)
-    if chance.random() < 0.3:
-        document["timeout"] = "30s"
-        document["on_timeout"] = chance.choice(("fail", "cancel"))
-    return document
-
-
-def _untangle(chance: random.Random, document: dict[str, Any]) -> None:
-    """Take fallbacks away until none waits for what itself lets on."""
-    while not is_valid(document):
-        tangled = [
-            step for step in document["steps"] if "fallback_step" in step.get("on_error", ())
-        ]
-        del chance.choice(tangled)["on_error"]
-
-
-def is_valid(document: Any) -> bool:
-    """Whether a definition is accepted; nothing is said of its parameters and expressions."""
-    return not validate(document, CHECKS).errors
-
-
-def _name(index: int) -> str:
-    """Mostly plain; some need encoding in a path."""
-    return f"s{index}" if index % 7 != 5 else f"s#{index}%"
-
-
-def _step(
-    chance: random.Random, names: list[str], index: int, standins: list[str]
-) -> dict[str, Any]:
-    earlier, later = names[:index], names[index + 1 :]
-    step: dict[str, Any] = {"id": names[index], "action": chance.choice(sorted(ACTIONS))}
-    if earlier and chance.random() < 0.7:
-        step["depends_on"] = chance.sample(earlier, chance.randint(1, min(3, index)))
-    if chance.random() < 0.2:
-        step["condition"] = "inputs.go"
-    if chance.random() < 0.4:
-        step["retry"] = _retry(chance)
-    if chance.random() < 0.5:
-        step["on_error"] = _on_error(chance, later, standins)
-    if chance.random() < 0.5:
-        step["on_interrupt"] = chance.choice(("retry", "retry", "ask", "fail"))
-    return step
-
-
-def _retry(chance: random.Random) -> dict[str, Any]:
-    policy: dict[str, Any] = {
-        "max": chance.randint(0, 3),
-        "backoff": chance.choice(("none", "constant", "linear", "exponential")),
-        "delay": chance.choice(("0", "10ms", "1.5s")),
-    }
-    if chance.random() < 0.3:
-        policy |= {"max_delay": "2s", "jitter": chance.choice((0, 0.5, 1))}
-    return policy
-
-
-def _on_error(chance: random.Random, later: list[str], standins: list[str]) -> dict[str, Any]:
-    strategy = chance.choice(_STRATEGIES)
-    if strategy != "fallback_step":
-        return {"strategy": strategy}
-    shared = [name for name in standins if name in later]
-    if not later:
-        return {"strategy": "ignore"}
-    return {"strategy": strategy, "fallback_step": chance.choice(shared or later)}
-
-
-def plan_of(document: dict[str, Any]) -> Plan:
-    """Prepare a valid definition."""
-    template = Template("drawn", "v1", "digest", document)
-    return build_plan(template, msgspec.convert(document, Definition), ACTIONS)
-
-
-@dataclass(frozen=True, slots=True)
-class Chances:
-    """How likely each kind of trouble is, per turn; `failure` is per attempt and `no` per guard."""
-
-    crash: float = 0.04
-    late: float = 0.1
-    stray: float = 0.1
-    cancel: float = 0.005
-    deadline: float = 0.005
-    failure: float = 0.1
-    no: float = 0.4
-
-
-CALM = Chances(crash=0, late=0, stray=0, cancel=0, deadline=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,17 +81,12 @@ class Turn:
         return self.answer.events if isinstance(self.answer, cmd.Decision) else ()
 
 
-class Player:
+class Player(World):
     """Plays one workflow from its creation to its end, in an order and with trouble that follow from the seed."""
 
     def __init__(self, plan: Plan, seed: int, chances: Chances | None = None) -> None:
-        self.plan = plan
-        self.seed = seed
-        self.chances = chances or Chances()
-        self.state = WorkflowState()
+        super().__init__(plan, seed, chances)
         self.turns: list[Turn] = []
-        self.now = 1_000.0
-        self._chance = random.Random(seed)
 
     @property
     def events(self) -> list[ev.AnyEvent]:
@@ -187,11 +96,13 @@ class Player:
     def play(self) -> Iterator[Turn]:
         """Live the workflow through, and disturb it a little after its end."""
         yield self.take(self.create())
-        while (command := self.next_command()) is not None and len(self.turns) < TURNS_MAX:
+        while (command := self.next_command()) is not None:
+            if len(self.turns) >= TURNS_MAX:
+                raise AssertionError(f"after {TURNS_MAX} turns there is no end, last {command}")
             yield self.take(command)
         for _ in range(5):
-            yield self.take(self._again())
-            yield self.take(self.stray())
+            yield self.take(self._after_the_end(self._again()))
+            yield self.take(self._after_the_end(self.stray()))
 
     def take(self, command: cmd.AnyCommand) -> Turn:
         """Let the workflow take one turn."""
@@ -214,75 +125,52 @@ class Player:
             key=("run", "first", "d"),
         )
 
+    def _after_the_end(self, command: cmd.AnyCommand) -> cmd.AnyCommand:
+        """Nothing that would reopen the workflow, which then would have to be played on."""
+        if getattr(command, "signal_type", None) in {"retry", "skip"}:
+            return cmd.Tick(at=self.now)
+        return command
+
     def next_command(self) -> cmd.AnyCommand | None:
         """What the shell, an agent or fate does next; None when nothing more can come."""
         if self.state.status in ENDED:
-            return None
+            return self._reopen()
         if unrest(self.plan, self.state):
-            return cmd.Tick(at=self.now)
-        trouble = self._trouble()
-        if trouble is not None:
-            return trouble
-        work = [e for e in wanted(self.plan, self.state) if not isinstance(e, fx.AwaitDeadline)]
-        if work:
-            return self.carry_out(min(work, key=self._rank))
-        return self._reply() if self.state.asking else None
+            return self._chance.choice((cmd.Tick(at=self.now), self._trouble() or self.tick()))
+        return self._trouble() or self._work() or self._reply() or self._resume()
+
+    def tick(self) -> cmd.Tick:
+        """Go on."""
+        return cmd.Tick(at=self.now)
+
+    def _work(self) -> cmd.AnyCommand | None:
+        """The wanted effect that comes first and has something to report."""
+        if self.state.suspended_for == "pause" and self._chance.random() < 0.3:
+            return None
+        wishes = [e for e in wanted(self.plan, self.state) if not isinstance(e, _DEADLINES)]
+        for effect in sorted(wishes, key=self.rank):
+            command = self.carry_out(effect)
+            if command is not None:
+                return command
+        return None
 
     def _trouble(self) -> cmd.AnyCommand | None:
         drawn = self._chance.random()
-        for likely, make in (
+        makers: tuple[tuple[float, Callable[[], cmd.AnyCommand | None]], ...] = (
             (self.chances.crash, self.crash),
             (self.chances.late, self._again),
             (self.chances.stray, self.stray),
-            (self.chances.cancel, self._cancel),
+            (self.chances.cancel, lambda: self._signal("cancel", None, {"reason": "enough"})),
             (self.chances.deadline, lambda: cmd.DeadlinePassed(at=self.now)),
-        ):
+            (self.chances.step_deadline, self._step_deadline),
+            (self.chances.hold, lambda: self._signal("pause", None, {})),
+            (self.chances.operate, self._operate),
+        )
+        for likely, make in makers:
             if drawn < likely:
                 return make()
             drawn -= likely
         return None
-
-    def _rank(self, effect: fx.Effect) -> int:
-        """An order that does not depend on the number of an attempt, which a crash moves on."""
-        path = getattr(effect, "path", "")
-        failures = self.state.steps[path].failures if path else 0
-        return zlib.crc32(f"{self.seed}/{type(effect).__name__}/{path}/{failures}".encode())
-
-    def carry_out(self, effect: fx.Effect) -> cmd.AnyCommand:
-        """What the shell reports of an effect."""
-        match effect:
-            case fx.Prepare(path):
-                return cmd.StepPrepared(at=self.now, path=path, result=self._preparation(path))
-            case fx.RunStep(path, attempt):
-                outcome = self.outcome(path)
-                return cmd.StepReported(at=self.now, path=path, attempt=attempt, outcome=outcome)
-            case fx.AwaitRetry(path, attempt, due):
-                self.now = max(self.now, due)
-                return cmd.RetryDue(at=self.now, path=path, attempt=attempt)
-            case fx.AwaitDeadline():
-                return cmd.DeadlinePassed(at=self.now)
-            case fx.EvaluateOutput():
-                return cmd.OutputEvaluated(at=self.now, output={"steps": len(self.plan.steps)})
-
-    def _fate(self, path: str) -> random.Random:
-        return random.Random(f"{self.seed}/{path}/{self.state.steps[path].failures}")
-
-    def _preparation(self, path: str) -> cmd.Preparation:
-        fate = self._fate(path)
-        guard = self.plan.steps[self.state.steps[path].key].definition.condition
-        if guard is not None and fate.random() < self.chances.no:
-            return cmd.Skip()
-        if fate.random() < self.chances.failure / 10:
-            return cmd.Refuse(ErrorInfo(ErrorCode.INTERPOLATION_ERROR, "no such name"))
-        return cmd.Start({"path": path})
-
-    def outcome(self, path: str) -> Completed | Failed:
-        """How the attempt of `path` that runs now ends."""
-        fate = self._fate(path)
-        said = (LogRequest("info", f"from {path}"),) if fate.random() < 0.1 else ()
-        if fate.random() < self.chances.failure:
-            return Failed(ErrorInfo(fate.choice(_CODES), "no luck", step_id=path), said)
-        return Completed({"path": path}, said)
 
     def crash(self) -> cmd.Recover:
         """The daemon dies and comes back, sometimes with answers given in advance."""
@@ -298,41 +186,105 @@ class Player:
         command = self._chance.choice(self.turns).command
         return msgspec.structs.replace(command, at=self.now)
 
-    def _cancel(self) -> cmd.SignalSent:
-        return self._signal("cancel", None, {"reason": "enough"})
+    def _step_deadline(self) -> cmd.AnyCommand | None:
+        due = [e for e in wanted(self.plan, self.state) if isinstance(e, fx.AwaitStepDeadline)]
+        return self.due(self._chance.choice(due)) if due else None
 
-    def _reply(self) -> cmd.SignalSent:
-        path = self._chance.choice(list(self.state.asking))
-        if self._chance.random() < 0.1:
-            return self._signal("cancel", path, {})
-        choice = self._chance.choice(("retry", "skip", "fail", "done"))
-        return self._signal("decision", path, {"choice": choice, "data": {"path": path}})
+    def _operate(self) -> cmd.SignalSent:
+        """An operator retries or skips some step."""
+        path = self._chance.choice([None, *self.state.steps])
+        return self._signal(self._chance.choice(("retry", "skip", "skip")), path, {})
+
+    def _reply(self) -> cmd.AnyCommand | None:
+        """An agent answers, or sends what is waited for; or it takes too long."""
+        state = self.state
+        asked = [(name, "") for name in state.asking.values()]
+        awaited = [(path, name) for path, name in state.waiting.items() if name]
+        if not asked + awaited or (self._held() and self._chance.random() < 0.5):
+            return None
+        path, name = self._chance.choice(asked + awaited)
+        return self._awaited(path, name) if name else self._answer(path)
+
+    def _answer(self, name: str) -> cmd.AnyCommand:
+        decision = self.state.decisions[name]
+        fate = random.Random(f"{self.seed}/{name}")
+        due = decision.timeout_at
+        if due is not None and (self.now >= due or fate.random() >= self.chances.prompt):
+            self.now = max(self.now, due)
+            return cmd.DecisionDue(at=self.now, decision_id=name)
+        if fate.random() < 0.1:
+            return self._signal("cancel", decision.step_id, {})
+        choices = [str(option["id"]) for option in decision.options] or ["anything"]
+        payload = {"choice": fate.choice(choices), "data": {"name": name}}
+        answer = self._signal("decision", decision.step_id, payload)
+        return msgspec.structs.replace(answer, agent_id=decision.target_agent_id or "ann")
+
+    def _awaited(self, path: str, name: str) -> cmd.SignalSent:
+        """The signal that a wait waits for, in one of the ways in which it may come."""
+        ways: tuple[tuple[str, str | None, dict[str, Any]], ...]
+        ways = ((name, None, {"n": 1}), ("data", path, {}), ("data", None, {"signal": name}))
+        return self._signal(*self._chance.choice(ways))
+
+    def _held(self) -> bool:
+        return self.state.suspended_for in {"pause", "timeout", "recovery"}
+
+    def _resume(self) -> cmd.AnyCommand | None:
+        return self._signal("resume", None, {}) if self._held() else None
+
+    def _reopen(self) -> cmd.AnyCommand | None:
+        """An operator does not put up with a failure."""
+        state = self.state
+        likely = self.chances.reopen / (1 + state.reopenings)
+        if state.status is not WorkflowStatus.FAILED or self._chance.random() >= likely:
+            return None
+        return self._operate()
 
     def _signal(self, kind: str, path: str | None, payload: dict[str, Any]) -> cmd.SignalSent:
-        key = ("signal", f"k{len(self.turns)}", "d") if self._chance.random() < 0.5 else None
+        key = ("signal", f"k{len(self.turns)}", "d") if self._chance.random() < 0.3 else None
         return cmd.SignalSent(
             at=self.now, signal_type=kind, step_id=path, payload=payload, agent_id="ann", key=key
         )
 
     def stray(self) -> cmd.AnyCommand:
         """A well-formed command that nothing called for."""
-        chance = self._chance
-        path = chance.choice([*self.plan.steps, "nowhere"])
+        chance, now = self._chance, self.now
+        path = chance.choice([*self.state.steps, *self.plan.steps, "nowhere"])
+        if chance.random() < 0.5:
+            return chance.choice(self._stray_signals(path))
         attempt = chance.randint(0, 4)
         error = ErrorInfo(ErrorCode.EXECUTION_ERROR, "stray")
         made: list[cmd.AnyCommand] = [
-            cmd.Tick(at=self.now),
-            cmd.RetryDue(at=self.now, path=path, attempt=attempt),
-            cmd.OutputEvaluated(at=self.now, output=1),
-            cmd.StepReported(at=self.now, path=path, attempt=attempt, outcome=Failed(error)),
-            cmd.StepReported(at=self.now, path=path, attempt=attempt, outcome=Completed(1)),
-            cmd.StepPrepared(at=self.now, path=path, result=cmd.Start({})),
-            cmd.StepPrepared(at=self.now, path=path, result=cmd.Refuse(error)),
+            self.tick(),
+            cmd.RetryDue(at=now, path=path, attempt=attempt),
+            cmd.WaitDue(at=now, path=path, attempt=attempt),
+            cmd.StepDeadlinePassed(at=now, path=path, attempt=attempt),
+            cmd.DecisionDue(at=now, decision_id=f"w_{path}"),
+            cmd.Evaluated(at=now, path=path, attempt=attempt, round=0, value="true"),
+            cmd.Verified(at=now, path=path, attempt=attempt, done=True),
+            cmd.ChildSeen(
+                at=now, path=path, attempt=attempt, child_workflow_id="no", news="suspended"
+            ),
+            cmd.ChildGone(at=now, path=path, child_workflow_id="no"),
+            cmd.OutputEvaluated(at=now, output=1),
+            cmd.StepReported(at=now, path=path, attempt=attempt, outcome=Failed(error)),
+            cmd.StepReported(at=now, path=path, attempt=attempt, outcome=Completed(1)),
+            cmd.StepPrepared(at=now, path=path, result=cmd.Start({})),
+            cmd.StepPrepared(at=now, path=path, result=cmd.Refuse(error)),
+            self.create(),
+        ]
+        return chance.choice(made)
+
+    def _stray_signals(self, path: str) -> list[cmd.AnyCommand]:
+        chance = self._chance
+        return [
             self._signal("decision", None, {"choice": "retry"}),
             self._signal("decision", path, {"choice": chance.choice(("maybe", "skip", ""))}),
             self._signal("decision", path, {}),
             self._signal("cancel", path, {}),
+            self._signal("resume", None, {}),
+            self._signal("data", None, {"key": path}),
+            self._signal("data", path, {}),
+            self._signal("data", None, {"name": "go"}),
+            self._signal("go", None, {}),
             self._signal("hooray", path, {}),
-            self.create(),
         ]
-        return chance.choice(made)
