@@ -5,6 +5,7 @@ from __future__ import annotations
 from opcode_runtime.core.plan import Plan, StepPlan, timeout_s
 from opcode_runtime.core.wanted import wanted
 from opcode_runtime.model import effects as fx
+from opcode_runtime.model import events as ev
 from opcode_runtime.model.state import (
     ENDED,
     SETTLED,
@@ -164,6 +165,46 @@ def check_no_stuck(plan: Plan, state: WorkflowState) -> None:
         held = state.suspended_for in HELD
         assert held or state.asking or state.idle, "suspended for nothing"
     assert state.status is not WorkflowStatus.PENDING
+
+
+def check_starts(plan: Plan, state: WorkflowState, event: ev.StepStarted) -> None:
+    """A step that starts: in an active workflow, with all it waits for done, and nothing new beside an end."""
+    step = state.steps[event.step_id]
+    assert state.status is WorkflowStatus.ACTIVE
+    if step.status is StepStatus.PENDING:
+        waits_for = dependencies(plan, state, step.path)
+        assert all(lets_on(plan, state, path) for path in waits_for), step.path
+        assert bool(step.called_by) is plan.steps[step.key].standby, step.path
+        assert state.ending is None or _in_hook(state, step.path), step.path
+    assert state.executions < plan.limits.executions_max
+
+
+def _in_hook(state: WorkflowState, path: str) -> bool:
+    hook = state.hook
+    return hook is not None and (path == hook or path.startswith((f"{hook}.", f"{hook}#")))
+
+
+def check_flows(plan: Plan, state: WorkflowState) -> None:
+    """A flow step runs no more lists at once than it may, nor more iterations; none outlives it (at rest)."""
+    for path, step in state.steps.items():
+        flow, planned = step.flow, plan.steps[step.key]
+        if flow is None:
+            continue
+        assert step.status is StepStatus.RUNNING, path
+        at_once = 1
+        if planned.kind == "parallel":
+            at_once = planned.number("max_concurrency", len(planned.branches))
+        elif planned.mode("for_each") == "for_each":
+            at_once = planned.number("max_concurrency", 1)
+        assert len(flow.bodies) <= at_once, path
+        if planned.kind == "loop":
+            most = planned.number("max_iter", plan.limits.iterations_max)
+            assert flow.next <= min(most, plan.limits.iterations_max), path
+    if state.status is WorkflowStatus.ACTIVE:
+        for path in state.unfinished:
+            body = state.bodies.get(state.steps[path].body)
+            parent = state.steps[body.parent].flow if body else None
+            assert body is None or (parent and parent.bodies.get(body.index) == body.path), path
 
 
 def check_legal(plan: Plan, state: WorkflowState) -> None:

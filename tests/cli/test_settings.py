@@ -91,6 +91,9 @@ def test_a_value_of_the_wrong_type_is_refused_with_its_line(tmp_path: Path) -> N
     ("text", "word"),
     [
         ('{"pool_size": 0}', "1 or more"),
+        ('{"limits": {"iterations_max": 0}}', "limits.iterations_max: a number, 1 or more"),
+        ('{"limits": {"breaker_cooldown_s": -1}}', "0 or more"),
+        ('{"answers": {"*": "a"}}', "must be one of"),
         ('{"drain_s": -1}', "0 or more"),
         ('{"log_level": "loud"}', "log_level"),
         ('{"answers": {"*": "perhaps"}}', "retry, skip, fail"),

@@ -170,7 +170,11 @@ class Stage:
         async def look(params: Json, call: Call) -> Any:
             return {"params": params, "context": dict(call.context), "agent_id": call.agent_id}
 
-        return [echo, fail, hang, crash, look]
+        @opcode_runtime.action("t.lost", kind="effectful")
+        async def lost(params: Json, call: Call) -> Any:
+            raise ConnectionResetError("the other side has gone")
+
+        return [echo, fail, hang, crash, look, lost]
 
     async def _work(self, call: Call, seconds: float) -> None:
         self.ran.append(call.step_id)

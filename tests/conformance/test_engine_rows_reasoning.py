@@ -8,7 +8,7 @@ import trio
 
 from opcode_runtime import ErrorCode
 from tests.conformance.rows import row
-from tests.conformance.stage import Json, Stage, View, ask, echo, flow, step
+from tests.conformance.stage import Json, Stage, View, ask, echo, flow
 
 
 def free(step_id: str, *needs: str, **config: Any) -> Json:

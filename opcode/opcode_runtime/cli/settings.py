@@ -18,7 +18,7 @@ import msgspec
 
 from opcode_runtime.cli.exits import CommandError, usage_error
 from opcode_runtime.cli.json_files import line_of_key, read_object
-from opcode_runtime.model.settings import Settings, settings_from
+from opcode_runtime.model.settings import Limits, Settings, settings_from
 
 ENVIRONMENT: dict[str, str] = {
     "OPCODE_LISTEN_ADDR": "listen_addr",
@@ -134,7 +134,7 @@ def _check(values: dict[str, Any], place: Any) -> None:
         reason = _PATH.sub("", text)
         raise usage_error(f"{place(keys)}: {'.'.join(keys)}: {_readable(reason)}.") from None
     for key, wrong in _out_of_range(settings):
-        raise usage_error(f"{place((key,))}: {key}: {wrong}.")
+        raise usage_error(f"{place(tuple(key.split('.')))}: {key}: {wrong}.")
 
 
 def _readable(reason: str) -> str:
@@ -149,7 +149,21 @@ def _out_of_range(settings: Settings) -> list[tuple[str, str]]:
         found.append(("drain_s", "a number of seconds, 0 or more"))
     if settings.journal_bytes_max < 1 << 20:
         found.append(("journal_bytes_max", "at least 1048576 (1 MiB)"))
-    wrong = sorted(key for key, value in settings.answers.items() if value not in _DOUBT)
+    # A step may be one that asks an agent: then any text may be an answer.
+    general = {key: value for key, value in settings.answers.items() if "/" not in key}
+    wrong = sorted(key for key, value in general.items() if value not in _DOUBT)
     if wrong:
         found.append(("answers", f"the answer to {wrong[0]!r} must be one of {', '.join(_DOUBT)}"))
+    return found + _limits_out_of_range(settings.limits)
+
+
+_MAY_BE_ZERO = frozenset({"depth_max", "reopenings_max", "breaker_failures_max", "breaker_cooldown_s"})
+
+
+def _limits_out_of_range(limits: Limits) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, value in msgspec.structs.asdict(limits).items():
+        least = 0 if name in _MAY_BE_ZERO else 1
+        if not math.isfinite(value) or value < least:
+            found.append((f"limits.{name}", f"a number, {least} or more"))
     return found

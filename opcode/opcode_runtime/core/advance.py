@@ -11,6 +11,7 @@ from itertools import islice
 
 from opcode_runtime.core.account import clock_s
 from opcode_runtime.core.decide_decision import follow_up
+from opcode_runtime.core.doubt import ask
 from opcode_runtime.core.failures import workflow_error
 from opcode_runtime.core.flow import next_move
 from opcode_runtime.core.inbox import taken
@@ -18,7 +19,7 @@ from opcode_runtime.core.moves import move
 from opcode_runtime.core.plan import Plan
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.errors import ErrorInfo
-from opcode_runtime.model.state import ENDED, Ending, WorkflowState, WorkflowStatus
+from opcode_runtime.model.state import ENDED, SETTLED, Ending, WorkflowState, WorkflowStatus
 
 LAYER_MAX = 128
 _FLOWS_MAX = 16
@@ -42,6 +43,8 @@ def advance(plan: Plan, state: WorkflowState, at: float) -> Events:
         return (ev.WorkflowResumed(at=at, reason="timeout"),)
     if state.suspended_for in HELD:
         return ()
+    if state.timed_out:
+        return (_suspended(plan, state, "timeout", at),)
     if state.status is WorkflowStatus.SUSPENDED:
         return _resumed(state, at)
     return _go_on(plan, state, at)
@@ -75,8 +78,6 @@ def _resumed(state: WorkflowState, at: float) -> Events:
 
 def _go_on(plan: Plan, state: WorkflowState, at: float) -> Events:
     """An active workflow: what was reset, what is skipped, answers, flow steps, signals; then the end or a rest."""
-    if state.timed_out:
-        return (_suspended(plan, state, "timeout", at),)
     if state.resetting:
         return tuple(
             ev.StepReset(at=at, step_id=path) for path in islice(state.resetting, LAYER_MAX)
@@ -85,7 +86,7 @@ def _go_on(plan: Plan, state: WorkflowState, at: float) -> Events:
         _skips(state, at)
         or _answers(plan, state, at)
         or _moves(plan, state, at)
-        or (taken(state, at) if state.inbox else ())
+        or (taken(plan, state, at) if state.inbox else ())
         or _wind_up(plan, state, at)
         or _rest(plan, state, at)
     )
@@ -132,7 +133,7 @@ def _can_move(state: WorkflowState) -> bool:
         or state.retrying
         or state.evaluating
         or state.waiting
-        or state.verifying
+        or any(state.steps[probe].status in SETTLED for probe in state.verifying.values())
         or state.answered
         or state.due
         or state.blocked
@@ -141,10 +142,15 @@ def _can_move(state: WorkflowState) -> bool:
 
 
 def _rest(plan: Plan, state: WorkflowState, at: float) -> Events:
-    """Suspend a workflow in which nothing can go on by itself."""
-    if _can_move(state) or not (state.asking or state.idle):
+    """Suspend a workflow in which nothing can go on by itself; a probe that waits for the step it is to judge will
+    never find anything out: then somebody has to say."""
+    if _can_move(state):
         return ()
-    return (_suspended(plan, state, "decision" if state.asking else "child", at),)
+    if state.asking or state.idle:
+        return (_suspended(plan, state, "decision" if state.asking else "child", at),)
+    for path in state.verifying:
+        return ask(plan, state, state.steps[path], at)
+    return ()
 
 
 def _suspended(plan: Plan, state: WorkflowState, reason: str, at: float) -> ev.AnyEvent:
@@ -161,7 +167,8 @@ def wake_at(plan: Plan, state: WorkflowState, at: float, *, held: bool) -> float
     if not held:
         opened = (state.decisions[name].timeout_at for name in state.asking.values())
         due += [moment for moment in opened if moment is not None]
-    if plan.definition.timeout_includes_suspension and state.timeout_s is not None:
+    counts = plan.definition.timeout_includes_suspension and not state.timed_out
+    if counts and state.timeout_s is not None:
         due.append(at + state.timeout_s - clock_s(state, at))
     return min(due, default=None)
 

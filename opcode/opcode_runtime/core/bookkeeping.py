@@ -40,13 +40,17 @@ def open_list(plan: Plan, state: WorkflowState, body: BodyPlan, path: str) -> No
 def add_step(plan: Plan, state: WorkflowState, key: str, body: str, path: str = "") -> StepState:
     """Add one pending step to the running list `body`."""
     planned = plan.steps[key]
+    again = bool(path)
     path = path or sibling(plan, key, body)
-    step = state.steps[path] = StepState(path, key=key, body=body)
+    # The first decision of a further run counts as its second: `p#2` is the name of the second one of the first run.
+    step = state.steps[path] = StepState(path, key=key, body=body, openings=int(again))
     state.unfinished[path] = None
-    state.needs[path] = planned.needs
+    state.needs[path] = planned.needs - len(planned.dependencies) if again else planned.needs
     if planned.standby:
         state.owed[path] = len(planned.callers)
-    if not planned.needs:
+        if not planned.callers:
+            block(plan, state, path, "unused_fallback")
+    if not state.needs[path]:
         state.ready[path] = None
     return step
 
@@ -70,8 +74,15 @@ def open_body(
 
 
 def marked(step: StepState) -> str:
-    """The path that the sub-steps of this attempt of a flow step begin with."""
-    return step.path if step.attempt <= 1 else f"{step.path}#{step.attempt}"
+    """The path that the sub-steps of this attempt of a flow step begin with: `p#2.` for the second attempt of `p`,
+    `p#2#1.` for the first of its second run.
+    """
+    return f"{step.path}#{step.attempt}" if step.attempt > 1 or runs_again(step) else step.path
+
+
+def runs_again(step: StepState) -> bool:
+    """Whether this is a further run of a hook or probe, beside the first one."""
+    return "#" in step.path.rpartition(".")[2]
 
 
 def leave_lists(state: WorkflowState, path: str) -> None:
@@ -93,14 +104,15 @@ def settle(
 ) -> None:
     """A step has ended for good: tell those that wait for it, and speak for the steps it stood in for.
 
-    `reason` is what the dependents will be skipped with when they cannot go on.
+    `reason` is what the dependents will be skipped with when they cannot go on. Of a probe that runs more than once
+    the first run has told them.
     """
     ended = [path]
     while ended:
         each = ended.pop()
         state.unfinished.pop(each, None)
         step = state.steps[each]
-        for dependent in plan.steps[step.key].dependents:
+        for dependent in () if runs_again(step) else plan.steps[step.key].dependents:
             if goes_on:
                 fill_need(state, sibling(plan, dependent, step.body))
             else:
@@ -170,6 +182,8 @@ def block(plan: Plan, state: WorkflowState, path: str, reason: str) -> None:
 
 def release_standbys(plan: Plan, state: WorkflowState, step: StepState) -> None:
     """A step ended; a step that stood by, and that nobody can call for any more, is skipped."""
+    if runs_again(step):
+        return
     for key in plan.steps[step.key].may_call:
         target = sibling(plan, key, step.body)
         state.owed[target] -= 1
@@ -199,14 +213,24 @@ def let_on(state: WorkflowState, path: str) -> bool | None:
         step = state.steps[step.fallback]
     if step.status is StepStatus.SKIPPED:
         return step.reason in GOES_ON
-    return {StepStatus.COMPLETED: True, StepStatus.FAILED: False}.get(step.status)
+    if step.status is StepStatus.FAILED:
+        return is_probe(state, step)
+    return True if step.status is StepStatus.COMPLETED else None
+
+
+def is_probe(state: WorkflowState, step: StepState) -> bool:
+    """Whether a step runs only to find something out: its failure is an answer, and harms nobody."""
+    return bool(step.called_by) and all(
+        state.steps[caller].fallback != step.path for caller in step.called_by
+    )
 
 
 def needs_now(plan: Plan, state: WorkflowState, path: str) -> int:
     """How many things a step waits for, counted anew."""
     step = state.steps[path]
     planned = plan.steps[step.key]
-    unmet = sum(not let_on(state, sibling(plan, d, step.body)) for d in planned.dependencies)
+    waits_for = [sibling(plan, key, step.body) for key in planned.dependencies]
+    unmet = sum(path in state.resetting or not let_on(state, path) for path in waits_for)
     return unmet + (planned.standby and not step.called_by)
 
 
@@ -215,26 +239,53 @@ def owed_now(plan: Plan, state: WorkflowState, path: str) -> int:
     step = state.steps[path]
     callers = [sibling(plan, key, step.body) for key in plan.steps[step.key].callers]
     return sum(
-        caller in state.steps and state.steps[caller].status not in SETTLED for caller in callers
+        state.steps[caller].status not in SETTLED or caller in state.resetting for caller in callers
     )
 
 
 def mark_resets(plan: Plan, state: WorkflowState) -> None:
-    """Mark what was skipped because of a failure or of the end, and who stood by for a step that runs again."""
+    """Mark what was skipped because of a failure or of the end, and who stood by for a step that runs again.
+
+    What depends on a failure that still stands stays skipped.
+    """
+    dead = _dead(plan, state)
+    again: list[str] = []
     for key in plan.top.steps:
         step = state.steps[sibling(plan, key, "")]
-        if step.status is not StepStatus.SKIPPED:
+        if step.status is StepStatus.SKIPPED and step.reason in TAKEN_BACK:
+            if step.path not in dead:
+                state.resetting[step.path] = None
+        if step.status not in SETTLED or step.path in state.resetting:
+            again.append(step.path)
+    for path in again:
+        for key in plan.steps[state.steps[path].key].may_call:
+            target = state.steps[sibling(plan, key, "")]
+            unused = target.status is StepStatus.SKIPPED and target.reason == "unused_fallback"
+            if unused and target.path not in dead and target.path not in state.resetting:
+                state.resetting[target.path] = None
+                again.append(target.path)
+                _call_back(plan, state, target)
+
+
+def _call_back(plan: Plan, state: WorkflowState, step: StepState) -> None:
+    """A step that let others on is going to be reset: those that have not begun wait for it again."""
+    for key in plan.steps[step.key].dependents:
+        path = sibling(plan, key, step.body)
+        if state.steps[path].status is StepStatus.PENDING:
+            state.needs[path] = needs_now(plan, state, path)
+            state.ready.pop(path, None)
+
+
+def _dead(plan: Plan, state: WorkflowState) -> set[str]:
+    """The steps that failed unhandled, and what waits for them."""
+    dead: set[str] = set()
+    found = list(state.failed)
+    while found:
+        path = found.pop()
+        if path in dead:
             continue
-        unused = step.reason == "unused_fallback" and plan.steps[key].standby
-        if step.reason in TAKEN_BACK or (unused and _may_be_called(plan, state, step)):
-            state.resetting[step.path] = None
-
-
-def _may_be_called(plan: Plan, state: WorkflowState, step: StepState) -> bool:
-    """Whether a step that calls for `step` runs again."""
-    callers = (state.steps[sibling(plan, key, "")] for key in plan.steps[step.key].callers)
-    return any(
-        caller.status not in {StepStatus.COMPLETED, StepStatus.SKIPPED}
-        or caller.path in state.resetting
-        for caller in callers
-    )
+        dead.add(path)
+        step = state.steps[path]
+        found += [sibling(plan, key, step.body) for key in plan.steps[step.key].dependents]
+        found += [caller for caller in step.called_by if state.steps[caller].fallback == path]
+    return dead

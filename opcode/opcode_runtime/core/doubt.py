@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 from opcode_runtime.core.bookkeeping import beside
-from opcode_runtime.core.failures import final_failure, interrupted
+from opcode_runtime.core.failures import final_failure, interrupted, is_failing
 from opcode_runtime.core.plan import Plan
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.ids import decision_id
-from opcode_runtime.model.state import StepState, WorkflowState
+from opcode_runtime.model.state import StepState, StepStatus, WorkflowState
 
 INTERRUPTIONS_MAX = 10
 
@@ -32,9 +32,11 @@ def settle_doubt(
 ) -> tuple[ev.AnyEvent, ...]:
     """The events for one step in doubt. `answer` was given in advance and stands in for asking."""
     planned = plan.steps[step.key]
-    if planned.verify is not None and answer is None:
-        return _verify(plan, state, step, planned.verify.probe, at)
     policy = planned.on_interrupt
+    if planned.verify is not None and answer is None:
+        if not is_failing(state, step):
+            return _verify(plan, state, step, planned.verify.probe, at)
+        policy = "ask"  # no probe starts in a list that fails; what asks there is withdrawn
     if policy == "retry" and step.interruptions + 1 >= INTERRUPTIONS_MAX:
         policy = "ask"
     if policy == "retry":
@@ -73,13 +75,17 @@ def resolve_doubt(
 def _verify(
     plan: Plan, state: WorkflowState, step: StepState, probe: str, at: float
 ) -> tuple[ev.AnyEvent, ...]:
-    """Run the probe of a step; a probe that ran before runs again under a mark."""
+    """Run the probe of a step; one that has run for a step before runs again, under a mark."""
     first = beside(plan, step, probe)
     path, runs = first, 1
-    while path in state.steps and (state.steps[path].called_by or path in state.blocked):
+    while path in state.steps and _has_run(state.steps[path]):
         runs += 1
         path = f"{first}#{runs}"
     return (ev.StepVerifying(at=at, step_id=step.path, probe=path),)
+
+
+def _has_run(probe: StepState) -> bool:
+    return bool(probe.called_by) and probe.status not in {StepStatus.PENDING, StepStatus.SKIPPED}
 
 
 def retry(step: StepState, at: float) -> ev.AnyEvent:

@@ -111,7 +111,7 @@ def _failed(plan: Plan, state: WorkflowState, event: ev.WorkflowFailed) -> None:
 
 def _cancelled(plan: Plan, state: WorkflowState, event: ev.WorkflowCancelled) -> None:
     _move(plan, state, event)
-    state.completed_at = event.at
+    state.completed_at, state.suspended_for = event.at, None
 
 
 def _reopened(plan: Plan, state: WorkflowState, event: ev.WorkflowReopened) -> None:

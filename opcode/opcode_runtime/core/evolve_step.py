@@ -100,13 +100,12 @@ def _failed(plan: Plan, state: WorkflowState, event: ev.StepFailed) -> None:
     if body is not None and body.error is None:
         body.error = wrapped(event.error, step.path)
     books.settle(plan, state, step.path, goes_on=False)
-    if at_once:
-        _end(plan, state, step.path, event.error, at_once=True)
+    if not step.body and step.path != state.hook:
+        state.failed[step.path] = None
+    if at_once or step.path in state.failed:
+        _end(plan, state, step.path, event.error, at_once=at_once)
     elif step.body:
         _fail_list(plan, state, step.body)
-    elif step.path != state.hook:
-        state.failed[step.path] = None
-        _end(plan, state, step.path, event.error, at_once=False)
 
 
 def _in_hook(state: WorkflowState, step: StepState) -> bool:
@@ -165,6 +164,8 @@ def _skipped(plan: Plan, state: WorkflowState, event: ev.StepSkipped) -> None:
     goes_on = event.reason in books.GOES_ON
     reason = "workflow_ended" if event.reason in _WITHDRAWN else "dependency"
     books.settle(plan, state, step.path, goes_on=goes_on, reason=reason)
+    if state.ending is None and not step.body and step.reason in books.TAKEN_BACK:
+        books.mark_resets(plan, state)  # it was withdrawn for a failure that has been taken back since
 
 
 def _ignored(plan: Plan, state: WorkflowState, event: ev.StepIgnored) -> None:
@@ -214,6 +215,8 @@ def _recount(plan: Plan, state: WorkflowState, step: StepState) -> None:
         state.ready[step.path] = None
     if planned.standby:
         state.owed[step.path] = books.owed_now(plan, state, step.path)
+        if not state.owed[step.path] and not step.called_by:
+            books.block(plan, state, step.path, "unused_fallback")
     for key in planned.may_call:
         target = books.sibling(plan, key, step.body)
         state.owed[target] = books.owed_now(plan, state, target)

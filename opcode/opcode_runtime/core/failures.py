@@ -6,7 +6,7 @@ by `jitter`: the delay is shortened by at most that fraction.
 
 from __future__ import annotations
 
-from opcode_runtime.core.bookkeeping import beside, let_on
+from opcode_runtime.core.bookkeeping import beside, is_probe
 from opcode_runtime.core.plan import Plan, RetryPlan, retry_plan
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.durations import format_duration
@@ -92,7 +92,13 @@ def final_failure(
     """The events of a failure that no further attempt follows: the handler's, then the step's end."""
     planned = plan.steps[step.key]
     strategy = planned.handler
-    failed = ev.StepFailed(at=at, step_id=step.path, attempt=step.attempt, error=error)
+    failed = ev.StepFailed(
+        at=at,
+        step_id=step.path,
+        attempt=step.attempt,
+        error=error,
+        handled=strategy != "fail_workflow" and is_probe(state, step),
+    )
     if strategy is None:
         return (failed,)
     fallback = beside(plan, step, planned.fallback) if planned.fallback else None
@@ -113,7 +119,14 @@ def final_failure(
 
 def _can_stand_in(state: WorkflowState, fallback: str) -> bool:
     """A target that is blocked or has ended badly cannot help; one that has let others on before can."""
-    return fallback not in state.blocked and let_on(state, fallback) is not False
+    step = state.steps[fallback]
+    while step.status is StepStatus.FAILED:
+        if step.fallback is None:
+            return False
+        step = state.steps[step.fallback]
+    if step.status is StepStatus.SKIPPED:
+        return step.reason in {"guard", "signal"}
+    return step.path not in state.blocked
 
 
 def workflow_error(error: ErrorInfo, step_id: str | None) -> ErrorInfo:

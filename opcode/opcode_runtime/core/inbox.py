@@ -80,20 +80,21 @@ def _any_name(plan: Plan) -> bool:
     return any("${{" in name for name in plan.signals)
 
 
-def taken(state: WorkflowState, at: float) -> tuple[ev.AnyEvent, ...]:
+def taken(plan: Plan, state: WorkflowState, at: float) -> tuple[ev.AnyEvent, ...]:
     """The events of the first wait that finds its signal among those that are kept."""
     for path, name in state.waiting.items():
         if not name:
             continue
         for kept in state.inbox.values():
-            if _fits(kept, path, name):
+            if _fits(plan, state, kept, path, name):
                 return _take(state, path, name, kept, at)
     return ()
 
 
-def _fits(kept: KeptSignal, path: str, name: str) -> bool:
+def _fits(plan: Plan, state: WorkflowState, kept: KeptSignal, path: str, name: str) -> bool:
     if kept.step_id is not None:
-        return unmarked(kept.step_id) == unmarked(path)
+        meant = find(plan, state, kept.step_id)
+        return meant is not None and unmarked(meant.path) == unmarked(path)
     own = kept.signal_type if kept.signal_type != "data" else None
     return name in _names(kept.payload if own is None else None, own) or kept.signal_type == name
 

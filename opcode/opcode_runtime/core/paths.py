@@ -79,11 +79,12 @@ def _walk(plan: Plan, state: WorkflowState, name: str, place: Place) -> Found | 
 
 
 def _unmark(plan: Plan, segment: str, place: Place) -> tuple[str, str]:
-    """A segment of a path without its mark, and the mark."""
+    """A segment as it stands in paths, without its mark; and the mark. An id may be written as it is or encoded."""
+    for known in (encode_segment(segment), segment):
+        if (f"{place.key}.{known}" if place.key else known) in plan.steps:
+            return known, ""
     found = _MARKED.fullmatch(segment)
-    encoded = encode_segment(segment) if "%" not in segment else segment
-    known = (f"{place.key}.{encoded}" if place.key else encoded) in plan.steps
-    return (encoded, "") if known or found is None else (found[1], found[2])
+    return (found[1], found[2]) if found is not None else (segment, "")
 
 
 def _inside(planned: StepPlan, rest: str) -> tuple[str, str, str] | None:

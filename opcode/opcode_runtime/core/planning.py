@@ -84,6 +84,7 @@ class _Planner:
     interrupts: InterruptRule
     on_interrupt: InterruptPolicy | None
     steps: dict[str, StepPlan] = field(default_factory=dict)
+    hooks: set[str] = field(default_factory=set)
     bodies: list[BodyPlan] = field(default_factory=list)
 
     def body(self, key: str, written: Sequence[StepDefinition]) -> BodyPlan:
@@ -98,6 +99,7 @@ class _Planner:
     def hook(self, step: StepDefinition) -> str:
         """Plan a hook, which is a list of its own."""
         key = encode_segment(step.id)
+        self.hooks.add(key)
         plan = self._step("", step, {})
         self.steps[key] = replace(plan, timeout_s=plan.timeout_s or HOOK_TIMEOUT_S)
         return key
@@ -191,13 +193,18 @@ class _Planner:
         }
 
     def _callers(self) -> dict[str, dict[str, None]]:
-        """For each step that stands by: the steps of its list from which it may be called."""
+        """For each step that stands by: the steps of its list from which it may be called.
+
+        A hook begins when the top level has ended: nobody there waits for what it may call.
+        """
         callers: dict[str, dict[str, None]] = {}
         for step in list(self.steps.values()):
             for target in (step.fallback, step.verify.probe if step.verify else None):
                 if target in self.steps:
                     found = callers.setdefault(target, {})
-                    found[_ancestor(step.key, self.steps[target].body)] = None
+                    caller = _ancestor(step.key, self.steps[target].body)
+                    if caller not in self.hooks:
+                        found[caller] = None
         return callers
 
 

@@ -101,7 +101,8 @@ def _deadlines(plan: Plan, state: WorkflowState) -> Iterator[fx.Effect]:
 
 
 def _workflow_deadline(state: WorkflowState) -> Iterator[fx.Effect]:
-    if state.timeout_s is not None and state.clock_since is not None:
+    counts = state.clock_since is not None and not state.timed_out
+    if state.timeout_s is not None and counts and state.clock_since is not None:
         yield fx.AwaitDeadline(state.clock_since, state.timeout_s - state.clock_s)
 
 

@@ -33,7 +33,8 @@ RACE_LOST = Withdrawal("race_lost", "race_lost")
 
 
 def withdraw_everything(plan: Plan, state: WorkflowState, how: Withdrawal) -> None:
-    """Withdraw the top level, and a hook that runs."""
+    """Withdraw the top level, and a hook that runs; what was going to be reset stays as it is."""
+    state.resetting.clear()
     withdraw_list(plan, state, plan.top, "", how)
     for path in [path for path in state.unfinished if not state.steps[path].body]:
         withdraw(plan, state, path, how)
@@ -44,7 +45,12 @@ def withdraw_list(
 ) -> None:
     """Withdraw what is unfinished of the running list at `path`."""
     for key in body.steps:
-        withdraw(plan, state, books.sibling(plan, key, path), how)
+        first = books.sibling(plan, key, path)
+        withdraw(plan, state, first, how)
+        runs = 2
+        while plan.steps[key].standby and (again := f"{first}#{runs}") in state.steps:
+            withdraw(plan, state, again, how)
+            runs += 1
 
 
 def withdraw_inside(plan: Plan, state: WorkflowState, step: StepState, how: Withdrawal) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from opcode_runtime.core.paths import Place, enclosing, find
+from opcode_runtime.core.names import KnownSteps, StepNames
 from opcode_runtime.core.plan import Plan, StepPlan
 from opcode_runtime.engine.schemas import Schema, compile_schema
 from opcode_runtime.expressions import (
@@ -20,34 +19,6 @@ from opcode_runtime.expressions import (
     compile_template,
 )
 from opcode_runtime.model.definition import Template
-from opcode_runtime.model.state import WorkflowState
-
-_NEVER_RUN = WorkflowState()
-
-
-class KnownSteps(Set[str]):
-    """The names of steps that an expression at `place` may use: those in sight, and every runtime id of the definition.
-
-    Runtime ids are without number; only the names in sight are listed.
-    """
-
-    def __init__(self, plan: Plan, place: Place) -> None:
-        self._plan = plan
-        self._place = place
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and find(self._plan, _NEVER_RUN, name, self._place) is not None
-
-    def __iter__(self) -> Iterator[str]:
-        seen: set[str] = set()
-        for place in enclosing(self._place):
-            for step in self._plan.steps.values():
-                if step.body == place.key and step.definition.id not in seen:
-                    seen.add(step.definition.id)
-                    yield step.definition.id
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +58,8 @@ class Loaded:
 def compile_loaded(template: Template, plan: Plan) -> Loaded:
     """Compile every expression of a definition that was checked when it was defined."""
     definition = plan.definition
-    top = KnownSteps(plan, Place())
+    names = StepNames(definition.steps)
+    top = names.known()
     timeout = definition.timeout
     loaded = Loaded(
         template=template,
@@ -106,8 +78,16 @@ def compile_loaded(template: Template, plan: Plan) -> Loaded:
         input_schema=compile_schema(template.input_schema),
         output_schema=compile_schema(template.output_schema),
     )
+    hooks = {
+        plan.hooks[kind]: names.hook(hook)
+        for kind, hook in (
+            ("on_complete", definition.on_complete),
+            ("on_error", definition.on_error),
+        )
+        if hook is not None
+    }
     for step in plan.steps.values():
-        _compile_step(loaded, step)
+        _compile_step(loaded, step, hooks.get(step.key, names.lists[step.body]))
     return loaded
 
 
@@ -115,8 +95,8 @@ def _template(value: Any, known: KnownSteps) -> CompiledTemplate | None:
     return None if value is msgspec.UNSET else compile_template(value, step_ids=known)
 
 
-def _compile_step(loaded: Loaded, step: StepPlan) -> None:
-    known = KnownSteps(loaded.plan, Place(step.body, step.body))
+def _compile_step(loaded: Loaded, step: StepPlan, names: StepNames) -> None:
+    known = names.known()
     written, config = step.definition, step.definition.config
     if written.condition is not None:
         loaded.guards[step.key] = compile_expression(written.condition, step_ids=known)
@@ -129,7 +109,7 @@ def _compile_step(loaded: Loaded, step: StepPlan) -> None:
     elif step.kind == "condition":
         loaded.conditions[step.key] = compile_expression(config["expression"], step_ids=known)
     elif step.kind == "loop":
-        _compile_loop(loaded, step, known)
+        _compile_loop(loaded, step, names)
     timings = _timings(step)
     if timings:
         loaded.timings[step.key] = compile_template(timings, step_ids=known)
@@ -137,13 +117,12 @@ def _compile_step(loaded: Loaded, step: StepPlan) -> None:
         loaded.verdicts[step.key] = compile_expression(step.verify.done, step_ids=known)
 
 
-def _compile_loop(loaded: Loaded, step: StepPlan, known: KnownSteps) -> None:
+def _compile_loop(loaded: Loaded, step: StepPlan, names: StepNames) -> None:
     config = step.definition.config
     if step.mode("for_each") == "for_each":
-        loaded.over[step.key] = compile_over(config["over"], step_ids=known)
+        loaded.over[step.key] = compile_over(config["over"], step_ids=names.known())
         return
-    body = f"{step.key}.iter"
-    inside = KnownSteps(loaded.plan, Place(body, body))
+    inside = names.lists[f"{step.key}.iter"].known()
     loaded.conditions[step.key] = compile_expression(config["condition"], step_ids=inside)
 
 

@@ -165,7 +165,7 @@ def _question(
 def _answer(loaded: Loaded, state: WorkflowState, effect: fx.Evaluate, value: Any) -> Any:
     if loaded.plan.steps[state.steps[effect.path].key].kind == "condition":
         return to_text(value)
-    return check_guard(value)
+    return check_guard(value, "the condition of a loop")
 
 
 async def verdict(

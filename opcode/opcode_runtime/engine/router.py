@@ -31,6 +31,10 @@ _RESUMING = frozenset({"decision", "resume", "retry", "skip"})
 """Signals after which a workflow that stood still may go on."""
 
 
+_GO_ON = frozenset({"decision", "resume", "retry", "skip"})
+"""Signals that let a workflow go on."""
+
+
 class Router:
     """Carries requests to where they are answered."""
 

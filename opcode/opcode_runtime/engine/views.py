@@ -34,9 +34,13 @@ def workflow_view(state: WorkflowState) -> View:
         view["output"] = state.output
     if state.error is not None:
         view["error"] = msgspec.to_builtins(state.error)
+    if state.suspended_for is not None:
+        view["suspended_for"] = state.suspended_for
+    if state.parent_workflow_id is not None:
+        view["parent_workflow_id"] = state.parent_workflow_id
     view["steps"] = {path: step_view(state, step) for path, step in state.steps.items()}
     view["pending_decisions"] = [
-        decision_view(state.workflow_id, decision)
+        decision_view(state.workflow_id, decision, state)
         for decision in state.decisions.values()
         if decision.status == "pending"
     ]
@@ -66,6 +70,7 @@ def step_view(state: WorkflowState, step: StepState) -> View:
         ("ignored", step.ignored or None),
         ("reason", step.reason),
         ("fallback", step.fallback),
+        ("child_workflow_id", step.child_workflow_id),
         ("started_at", rfc3339(step.started_at)),
         ("completed_at", rfc3339(step.completed_at)),
     ):
@@ -76,14 +81,16 @@ def step_view(state: WorkflowState, step: StepState) -> View:
     return view
 
 
-def decision_view(workflow_id: str, decision: DecisionState) -> View:
-    """An open question, with everything that is needed to answer it."""
+def decision_view(
+    workflow_id: str, decision: DecisionState, state: WorkflowState | None = None
+) -> View:
+    """An open question, with everything that is needed to answer it; given `state`, with what has come out so far."""
     view: View = {
         "id": decision.id,
         "workflow_id": workflow_id,
         "step_id": decision.step_id,
         "kind": decision.kind,
-        "context": {"prompt_context": decision.prompt_context, "data_inject": decision.data},
+        "context": _context(decision, state),
         "options": decision.options,
         "status": decision.status,
         "created_at": rfc3339(decision.created_at),
@@ -97,17 +104,46 @@ def decision_view(workflow_id: str, decision: DecisionState) -> View:
     return view
 
 
+def _context(decision: DecisionState, state: WorkflowState | None) -> View:
+    """What an agent is told: the question, the data for it, and what the workflow knows."""
+    context: View = {"prompt_context": decision.prompt_context, "data_inject": decision.data}
+    if state is None or decision.kind != "reasoning":
+        return context
+    known = dict(state.context)
+    outputs = {
+        path: step.output
+        for path, step in state.steps.items()
+        if step.status is StepStatus.COMPLETED and step.output is not None
+    }
+    for name, value in (
+        ("workflow_intent", known.pop("intent", None)),
+        ("agent_notes", known.pop("agent_notes", known.pop("notes", None))),
+        ("accumulated_data", known or None),
+        ("step_outputs", outputs or None),
+    ):
+        if value is not None:
+            context[name] = value
+    return context
+
+
 def next_call(state: WorkflowState) -> str:
     """The call that is most useful now."""
+    if state.status is WorkflowStatus.FAILED:
+        return (
+            "none: the workflow has failed (opcode.signal signal_type=retry runs what failed again)"
+        )
     if state.status in ENDED:
         return "none: the workflow has ended"
+    signal = f"opcode.signal workflow_id={state.workflow_id} signal_type="
+    if state.suspended_for in {"pause", "timeout", "recovery"}:
+        return f"{signal}resume"
     open_ = [d for d in state.decisions.values() if d.status == "pending"]
     if open_:
-        options = "|".join(str(option["id"]) for option in open_[0].options)
-        return (
-            f"opcode.signal workflow_id={state.workflow_id} signal_type=decision "
-            f'step_id={open_[0].step_id} payload={{"choice": "{options}"}}'
-        )
+        options = "|".join(str(option["id"]) for option in open_[0].options) or "any text"
+        return f'{signal}decision step_id={open_[0].step_id} payload={{"choice": "{options}"}}'
+    awaited = next(((path, name) for path, name in state.waiting.items() if name), None)
+    if awaited is not None and not state.running:
+        return f"{signal}{awaited[1]} step_id={awaited[0]}"
     return f"opcode.status workflow_id={state.workflow_id}"
 
 

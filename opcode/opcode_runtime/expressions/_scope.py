@@ -11,7 +11,7 @@ Rule 4: any other name that is not there is an error which lists the names that 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from opcode_runtime.expressions._failures import Absent, absent
 
@@ -128,7 +128,7 @@ class Scope:
         present = True
         for depth, key in enumerate(keys):
             schema = _property_schema(schema, key)
-            if schema is not None and isinstance(value, Mapping) and key not in value:
+            if schema is not None and _is_mapping(value) and key not in value:
                 present, value = _not_given(schema)
                 continue
             if depth == 0 and key not in self.inputs:
@@ -157,6 +157,11 @@ def longest_id(keys: Keys, known: Any) -> tuple[str | None, int]:
     return None, 0
 
 
+def _is_mapping(value: Any) -> TypeGuard[Mapping[Any, Any]]:
+    """Most are plain objects, and asking for those by their type is several times faster."""
+    return type(value) is dict or isinstance(value, Mapping)
+
+
 def member(value: Any, key: Any, root: str, keys: Keys, depth: int) -> Any:
     """One step of a walk: `keys[depth]`, which is `key`, of `value`.
 
@@ -165,7 +170,7 @@ def member(value: Any, key: Any, root: str, keys: Keys, depth: int) -> Any:
     """
     if value is None:
         return None
-    if isinstance(value, Mapping):
+    if _is_mapping(value):
         if key in value:
             return value[key]
         raise _missing(value, key, root, keys, depth)
@@ -203,8 +208,10 @@ def _is_plain(key: object) -> bool:
 
 def _property_schema(schema: Any, key: Any) -> dict[str, Any] | None:
     """What a schema says about the property `key`; None where it says nothing."""
-    properties = schema.get("properties") if isinstance(schema, Mapping) else None
-    if not isinstance(properties, Mapping) or key not in properties:
+    if not schema:
+        return None
+    properties = schema.get("properties") if _is_mapping(schema) else None
+    if not _is_mapping(properties) or key not in properties:
         return None
     found = properties[key]
     return found if isinstance(found, dict) else {}

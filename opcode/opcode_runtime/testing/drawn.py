@@ -76,7 +76,8 @@ class _Author:
     def top(self) -> list[dict[str, Any]]:
         """The top level; a deep definition has few steps there."""
         most = max(1, self.left // 6) if self.deep else self.left
-        self.outer = [_name(index) for index in range(self.chance.randint(1, most))]
+        count = self.chance.randint((most + 2) // 3, most)
+        self.outer = [_name(index) for index in range(count)]
         self.left -= len(self.outer)
         written = self._steps(self.outer, 0)
         self.chance.shuffle(written)
@@ -84,7 +85,7 @@ class _Author:
 
     def _list(self, depth: int, least: int = 0) -> list[dict[str, Any]]:
         """A list inside a step; its names are those of other lists too."""
-        count = min(self.left, self.chance.randint(least, 2 if self.deep else 4))
+        count = min(self.left, self.chance.randint(least, 2 if self.deep else 5))
         self.left -= count
         return self._steps([_name(index, "n") for index in range(count)], depth)
 

@@ -10,42 +10,27 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, get_args
 
 import msgspec
 
 from opcode_runtime.actions import BUILTIN_ACTIONS, Action
 from opcode_runtime.cli.app import Overrides, app
 from opcode_runtime.cli.settings import ENVIRONMENT
-from opcode_runtime.core import fsm
-from opcode_runtime.core.validation.shape import LATER, TABLES, Key
 from opcode_runtime.mcp import TOOLS, Tool
 from opcode_runtime.model.durations import format_duration
-from opcode_runtime.model.errors import MEANINGS, NOT_RETRYABLE, ErrorCode, ErrorInfo
+from opcode_runtime.model.errors import MEANINGS, NOT_RETRYABLE, ErrorCode
 from opcode_runtime.model.events import AnyEvent, Event
 from opcode_runtime.model.settings import Limits, Settings
 from opcode_runtime.testing import reference_words as words
+from opcode_runtime.testing.reference_language import definition, state_machines
+from opcode_runtime.testing.reference_text import code, page, table, type_words, words_for
 
 FOLDER = Path("docs") / "reference"
-WRITTEN_BY_HAND = frozenset({"expressions.md"})
-"""Pages in that folder which have no source; tests of their own keep them true."""
-
-_MARK = "<!-- Made by `python -m opcode_runtime.testing.reference`; do not edit. -->"
-_BASIC: dict[Any, str] = {
-    str: "string",
-    int: "integer",
-    float: "number",
-    bool: "true or false",
-    dict: "object",
-    list: "list",
-    tuple: "list",
-    NoneType: "null",
-    Any: "any",
-    ErrorInfo: "error",
-}
+WRITTEN_BY_HAND = frozenset({"conformance.md", "expressions.md", "workflow.md"})
+"""Pages in that folder which are not made here; tests of their own keep them true."""
 
 
 def pages() -> dict[str, str]:
@@ -81,56 +66,30 @@ def stale(folder: Path) -> list[str]:
     return sorted(name for name in made.keys() | there.keys() if made.get(name) != there.get(name))
 
 
-def _page(title: str, *parts: str) -> str:
-    whole = [f"# {title}", _MARK, words.INTRODUCTIONS[title], *parts]
-    return "\n\n".join(part.strip() for part in whole if part)
-
-
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    names = list(heads)
-    lines = [names, ["---"] * len(names), *(list(row) for row in rows)]
-    return "\n".join("| " + " | ".join(_cell(text) for text in line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split()) or " "
-
-
-def _code(value: Any) -> str:
-    return f"`{value}`"
-
-
-def _words_for(names: Iterable[str], said: Mapping[str, str], what: str) -> None:
-    """Refuse when the words and what they are about have drifted apart."""
-    if drift := set(names) ^ set(said):
-        raise LookupError(f"{what}: words and code differ in {', '.join(sorted(drift))}")
-
-
 def _errors() -> str:
     rows = (
-        (_code(code), "no" if code in NOT_RETRYABLE else "yes", MEANINGS[code])
-        for code in ErrorCode
+        (code(each), "no" if each in NOT_RETRYABLE else "yes", MEANINGS[each]) for each in ErrorCode
     )
-    return _page(
+    return page(
         "Errors",
-        _table(("Code", "Tried again", "Meaning"), rows),
+        table(("Code", "Tried again", "Meaning"), rows),
     )
 
 
 def _settings() -> str:
-    _words_for(
+    words_for(
         (field.name for field in msgspec.structs.fields(Settings)), words.SETTINGS, "settings"
     )
-    _words_for((field.name for field in msgspec.structs.fields(Limits)), words.LIMITS, "limits")
+    words_for((field.name for field in msgspec.structs.fields(Limits)), words.LIMITS, "limits")
     variables = {setting: variable for variable, setting in ENVIRONMENT.items()}
     flags = {name: f"--{name.replace('_', '-')}" for name in Overrides.__dataclass_fields__}
     rows = (
         (
-            _code(field.name),
-            _type(field.type),
+            code(field.name),
+            type_words(field.type),
             _default(field),
             *(
-                _code(place[field.name]) if field.name in place else ""
+                code(place[field.name]) if field.name in place else ""
                 for place in (flags, variables)
             ),
             words.SETTINGS[field.name],
@@ -138,16 +97,16 @@ def _settings() -> str:
         for field in msgspec.structs.fields(Settings)
     )
     limits = (
-        (_code(field.name), _default(field), words.LIMITS[field.name])
+        (code(field.name), _default(field), words.LIMITS[field.name])
         for field in msgspec.structs.fields(Limits)
     )
-    return _page(
+    return page(
         "Settings",
-        _table(("Setting", "Type", "Default", "Flag", "Variable", "Meaning"), rows),
+        table(("Setting", "Type", "Default", "Flag", "Variable", "Meaning"), rows),
         "The data directory itself is `--data-dir`, else `OPCODE_HOME`, else `~/.opcode`.",
         "## Limits",
         "Whoever is refused because of one of these is told its name.",
-        _table(("Limit", "Default", "Bounds"), limits),
+        table(("Limit", "Default", "Bounds"), limits),
     )
 
 
@@ -157,46 +116,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
         value = field.default_factory()
     if value is msgspec.NODEFAULT or isinstance(value, msgspec.Struct):
         return ""
-    return _code(msgspec.json.encode(value).decode())
-
-
-def _definition() -> str:
-    parts: list[str] = []
-    titles = {
-        "workflow": "The definition",
-        "step": "A step",
-        "retry": "`retry`",
-        "on_error": "`on_error`",
-    }
-    for name, keys in TABLES.items():
-        _words_for(keys, words.KEYS[name], f"keys of {name}")
-        parts += [f"## {titles[name]}", _table(("Key", "Value", "Meaning"), _key_rows(name, keys))]
-    later = [
-        (
-            _code(key),
-            "key of " + titles[table].lower() if table in TABLES else f"value of `{table}`",
-        )
-        for table, keys in LATER.items()
-        for key in sorted(keys)
-    ]
-    return _page(
-        "Definition",
-        words.EXAMPLE,
-        *parts,
-        words.DEFINITION_RULES,
-        "## Known, and not available in this release",
-        "These belong to the language. A definition that uses one is refused by name.",
-        _table(("Word", "What it is"), later),
-    )
-
-
-def _key_rows(table: str, keys: dict[str, Key]) -> Iterator[tuple[str, str, str]]:
-    for name, key in keys.items():
-        kind = words.KINDS[key.kind]
-        if key.allowed:
-            kind = ", ".join(_code(value) for value in key.allowed)
-        required = " (required)" if key.required else ""
-        yield _code(name), kind + required, words.KEYS[table][name]
+    return code(msgspec.json.encode(value).decode())
 
 
 def _actions() -> str:
@@ -204,9 +124,9 @@ def _actions() -> str:
         (f"[`{a.name}`](#{_anchor(a.name)})", a.spec.kind, a.spec.description)
         for a in BUILTIN_ACTIONS
     )
-    return _page(
+    return page(
         "Actions",
-        _table(("Action", "Kind", "What it does"), index),
+        table(("Action", "Kind", "What it does"), index),
         *(_action(each) for each in BUILTIN_ACTIONS),
     )
 
@@ -229,7 +149,7 @@ def _action(each: Action) -> str:
 
 def _interrupted(each: Action) -> str:
     if each.spec.kind != "effectful" or each.spec.on_interrupt is not None:
-        return _code(each.spec.on_interrupt or "retry")
+        return code(each.spec.on_interrupt or "retry")
     if each.interrupt_rule is not None:
         return "depends on its parameters"
     return "as the [general rule](definition.md#when-a-step-was-interrupted) says"
@@ -241,18 +161,18 @@ def _schema_table(head: str, schema: dict[str, Any] | None) -> str:
     required = schema.get("required", ())
     rows = (
         (
-            _code(name),
+            code(name),
             _schema_type(rule) + (" (required)" if name in required else ""),
             _notes(rule),
         )
         for name, rule in schema["properties"].items()
     )
-    return _table((head, "Type", "Notes"), rows)
+    return table((head, "Type", "Notes"), rows)
 
 
 def _schema_type(rule: dict[str, Any]) -> str:
     if "enum" in rule:
-        return ", ".join(_code(value) for value in rule["enum"])
+        return ", ".join(code(value) for value in rule["enum"])
     if rule.get("x-duration"):
         return "duration"
     kinds = rule.get("type", "any")
@@ -271,8 +191,8 @@ def _events() -> str:
     for kind in kinds:
         rows = [
             (
-                _code(field.name),
-                _type(field.type),
+                code(field.name),
+                type_words(field.type),
                 "yes" if field.required else f"no: {_default(field)}",
             )
             for field in msgspec.structs.fields(kind)
@@ -280,9 +200,9 @@ def _events() -> str:
         ]
         parts += [f"## {_tag(kind)}", kind.__doc__ or ""]
         parts.append(
-            _table(("Field", "Type", "Always there"), rows) if rows else "No fields of its own."
+            table(("Field", "Type", "Always there"), rows) if rows else "No fields of its own."
         )
-    return _page(
+    return page(
         "Events",
         *parts,
     )
@@ -292,48 +212,8 @@ def _tag(kind: Any) -> str:
     return str(kind.__struct_config__.tag)
 
 
-def _type(kind: Any) -> str:
-    """A type annotation in the words of JSON."""
-    if get_origin(kind) is Literal:
-        return ", ".join(_code(value) for value in get_args(kind))
-    if get_origin(kind) in {Union, UnionType}:
-        return " or ".join(_type(each) for each in get_args(kind))
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in _BASIC:
-        return "object"
-    return _BASIC[get_origin(kind) or kind]
-
-
-def _state_machines() -> str:
-    return _page(
-        "State machines",
-        "## Workflow",
-        *_machine(fsm.WORKFLOW),
-        "## Step",
-        "A pending step that only waits for its guard or for a slot is shown as `scheduled`.",
-        *_machine(fsm.STEP),
-    )
-
-
-def _machine(table: Mapping[tuple[Any, str], Any]) -> tuple[str, str]:
-    moves: dict[tuple[str, str], list[str]] = {}
-    for (before, event), after in table.items():
-        if before.value != "scheduled":
-            moves.setdefault((before.value, after.value), []).append(event)
-    first = next(iter(table))[0].value
-    arrows = [f"    {a} --> {b}: {', '.join(events)}" for (a, b), events in moves.items()]
-    last = {b for _, b in moves} - {a for a, _ in moves}
-    ends = [f"    {status} --> [*]" for status in sorted(last)]
-    diagram = "\n".join(
-        ["```mermaid", "stateDiagram-v2", f"    [*] --> {first}", *arrows, *ends, "```"]
-    )
-    rows = (
-        (_code(a), _code(event), _code(b)) for (a, b), events in moves.items() for event in events
-    )
-    return diagram, _table(("From", "Event", "To"), rows)
-
-
 def _tools() -> str:
-    return _page(
+    return page(
         "MCP tools",
         *(_tool(tool) for tool in TOOLS.values()),
     )
@@ -364,17 +244,17 @@ def _cli() -> str:
     commands = made[made.index("## opcode ") :].replace("```console\nopcode", "```text\nopcode")
     # cyclopts adds how this very process was started to every usage line
     commands = re.sub(r"(?m)^(opcode \w+) -m \S+", r"\1", commands)
-    return _page("Command line", str(app.help_epilogue), commands)
+    return page("Command line", str(app.help_epilogue), commands)
 
 
 _PAGES: dict[str, Callable[[], str]] = {
     "actions.md": _actions,
     "cli.md": _cli,
-    "definition.md": _definition,
+    "definition.md": definition,
     "errors.md": _errors,
     "events.md": _events,
     "settings.md": _settings,
-    "state-machines.md": _state_machines,
+    "state-machines.md": state_machines,
     "tools.md": _tools,
 }
 

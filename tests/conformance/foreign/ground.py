@@ -6,6 +6,7 @@ their folder, services, repositories) is made here, anew for each test.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 from collections.abc import Callable
@@ -169,3 +170,23 @@ class Ground:
         by = {"workflow_id": workflow_id, "limit": 500}
         listed = await self._door.call("query", {"resource": "events", "filter": by})
         return View(shown, listed["events"])
+
+
+def sha256(text: str) -> str:
+    """The hash that `crypto.hash` gives."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def logged(view: View, step_id: str) -> Json:
+    """What a step logged."""
+    (found,) = [
+        each["payload"]
+        for each in view.events
+        if (each["event_type"], each.get("step_id")) == ("workflow_logged", step_id)
+    ]
+    return dict(found)
+
+
+def has(body: Json, expected: Json) -> bool:
+    """Whether a body has these values, whatever else is in it."""
+    return {key: body.get(key) for key in expected} == expected
