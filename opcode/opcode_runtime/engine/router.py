@@ -31,10 +31,6 @@ _RESUMING = frozenset({"decision", "resume", "retry", "skip"})
 """Signals after which a workflow that stood still may go on."""
 
 
-_GO_ON = frozenset({"decision", "resume", "retry", "skip"})
-"""Signals that let a workflow go on."""
-
-
 class Router:
     """Carries requests to where they are answered."""
 
