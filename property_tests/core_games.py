@@ -19,11 +19,10 @@ from opcode_runtime.core.plan import Plan
 from opcode_runtime.core.wanted import wanted
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import events as ev
-from opcode_runtime.model.state import (
-    WorkflowState,
-)
+from opcode_runtime.model.state import WorkflowState
 from opcode_runtime.testing.workflows import (
     CALM,
+    PLAYED,
     Chances,
     Player,
     Turn,
@@ -43,10 +42,14 @@ core_settings = settings(
 TROUBLE = (
     Chances(failure=0.0, no=0.1),
     Chances(failure=0.02, crash=0.1),
-    Chances(failure=0.1),
-    Chances(failure=0.4, cancel=0.0, deadline=0.0),
+    Chances(no=0.1),
+    Chances(failure=0.3, no=0.1, cancel=0.0, deadline=0.0),
+    Chances(failure=0.05, no=0.1, stray=0.3, late=0.3, cancel=0.0, deadline=0.0),
+    Chances(no=0.1, operate=0.15, hold=0.05, crash=0.1, cancel=0.0, deadline=0.0, stray=0.02),
+    Chances(no=0.1, step_deadline=0.1, deadline=0.02, cancel=0.01),
+    Chances(no=0.05, cancel=0.0, deadline=0.05, stray=0.0, late=0.0, hold=0.05, crash=0.05),
+    Chances(failure=0.35, no=0.05, cancel=0.0, stray=0.0, late=0.0, operate=0.05, reopen=1.5),
     replace(CALM, failure=0.1),
-    Chances(failure=0.02, stray=0.3, late=0.3, cancel=0.0, deadline=0.0),
 )
 
 
@@ -59,7 +62,7 @@ class Game:
     chances: Chances
 
     def player(self) -> Player:
-        return Player(plan_of(self.document), self.seed, self.chances)
+        return Player(plan_of(self.document, PLAYED), self.seed, self.chances)
 
 
 def games(steps_max: int = 60) -> st.SearchStrategy[Game]:
@@ -92,6 +95,7 @@ def moments(game: Game) -> Iterator[tuple[Player, Turn]]:
 def commands_at(player: Player) -> list[cmd.AnyCommand]:
     """Well-formed commands for the state a player is in: those called for, and others."""
     at = player.now
-    called = [player.carry_out(effect) for effect in wanted(player.plan, player.state)]
+    effects = wanted(player.plan, player.state)
+    called = [command for effect in effects if (command := player.carry_out(effect)) is not None]
     stray = [player.stray() for _ in range(6)]
-    return [*called, *stray, cmd.Recover(at=at, down_s=1.0), cmd.DeadlinePassed(at=at)]
+    return [*called, *stray, player.crash(), cmd.DeadlinePassed(at=at)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 import pytest
@@ -20,23 +19,8 @@ from opcode_runtime.expressions import (
     run_jq,
 )
 from opcode_runtime.model.errors import OpcodeError
+from tests.engine.hostile import HOSTILE, NUMBERS, SURROGATES, same
 
-PIECES = (
-    *("'", '"', "`", "\\", "'''", '"""', "\n", "\r\n", "\t", "\x00", "\x1b[31m", "\x7f", "\u2028"),
-    *("${{secrets.X}}", "${{inputs.v}}", "$${{", "${{", "}}", "{{x}}", "}", "${x}", "$(id)", "%s"),
-    *("{0}", "\\(.)", '\\("x")', "|", "||", ".", "..", "jq: env", "cel: 1", "// x", "# x", "[1]"),
-    *('["a"]', "1e999", "9" * 400, "-0", "0x1F", "NaN", "null", "true", "2024-01-15", "inputs.v"),
-    *("steps.a.v", "has(x)", "1/0", "' + inputs.v + '", '" | env | "', "';env;'", "\u202e\u200fx"),
-    *("\u0130\u0131", "e\u0301", "\U0001f600", "\ufeff", "\ufffe", "${{ 'a' }}", "&lt;", "../../x"),
-    *("__proto__", "{{7*7}}", "$ENV", "import os", "#{x}", "<%= x %>", "\\u0041", "\\ud800", ""),
-)
-HOSTILE = [
-    *PIECES,
-    *(one + two for one, two in product(PIECES[:13], PIECES[13:22])),
-    *(f"{piece}\n${{{{secrets.X}}}}" for piece in PIECES),
-]
-SURROGATES = ["\ud800", "a\udfffb", "\ude00\ud83d", "${{secrets.X}}\ud800"]
-NUMBERS = [10**400, -(10**400), 2**63, 2**64 + 1, 5.0, -0.0, 1e308, 5e-324]
 VALUES: list[Any] = [*HOSTILE, *SURROGATES, *NUMBERS]
 FORMS = (
     "inputs.v",
@@ -74,10 +58,6 @@ def hostile_scope(scope_of, step):
         )
 
     return build
-
-
-def same(one, two):
-    return type(one) is type(two) and repr(one) == repr(two)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -11,7 +11,6 @@ from itertools import islice
 
 from opcode_runtime.core.account import clock_s
 from opcode_runtime.core.decide_decision import follow_up
-from opcode_runtime.core.doubt import ask
 from opcode_runtime.core.failures import workflow_error
 from opcode_runtime.core.flow import next_move
 from opcode_runtime.core.inbox import taken
@@ -19,7 +18,14 @@ from opcode_runtime.core.moves import move
 from opcode_runtime.core.plan import Plan
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.errors import ErrorInfo
-from opcode_runtime.model.state import ENDED, SETTLED, Ending, WorkflowState, WorkflowStatus
+from opcode_runtime.model.state import (
+    ENDED,
+    SETTLED,
+    Ending,
+    StepStatus,
+    WorkflowState,
+    WorkflowStatus,
+)
 
 LAYER_MAX = 128
 _FLOWS_MAX = 16
@@ -64,8 +70,10 @@ def _cancel(plan: Plan, state: WorkflowState, at: float) -> Events:
 
 
 def _out_of_time(state: WorkflowState) -> bool:
-    """Whether the workflow's own timeout, which counts suspended time here, is what ends it."""
-    return state.ending is not None and state.ending.at_once and state.ending.step_id is None
+    """Whether the workflow's own timeout, which counts suspended time here, is what ends it. The hook may ask."""
+    ending = state.ending
+    timed_out = ending is not None and ending.at_once and ending.step_id is None
+    return timed_out and state.hook is None
 
 
 def _resumed(state: WorkflowState, at: float) -> Events:
@@ -142,14 +150,21 @@ def _can_move(state: WorkflowState) -> bool:
 
 
 def _rest(plan: Plan, state: WorkflowState, at: float) -> Events:
-    """Suspend a workflow in which nothing can go on by itself; a probe that waits for the step it is to judge will
-    never find anything out: then somebody has to say."""
+    """Suspend a workflow in which nothing can go on by itself."""
     if _can_move(state):
         return ()
     if state.asking or state.idle:
         return (_suspended(plan, state, "decision" if state.asking else "child", at),)
-    for path in state.verifying:
-        return ask(plan, state, state.steps[path], at)
+    return _let_go(plan, state, at)
+
+
+def _let_go(plan: Plan, state: WorkflowState, at: float) -> Events:
+    """Everybody waits for a step that stands by for one of those who wait: it will not be called any more."""
+    for path in state.unfinished:
+        step = state.steps[path]
+        uncalled = plan.steps[step.key].standby and not step.called_by
+        if uncalled and step.status is StepStatus.PENDING and state.needs[path] == 1:
+            return (ev.StepSkipped(at=at, step_id=path, reason="unused_fallback"),)
     return ()
 
 
@@ -162,8 +177,8 @@ def _suspended(plan: Plan, state: WorkflowState, reason: str, at: float) -> ev.A
 
 
 def wake_at(plan: Plan, state: WorkflowState, at: float, *, held: bool) -> float | None:
-    """When something falls due in a workflow that is suspended from `at` on."""
-    due: list[float] = []
+    """When something falls due in a workflow that is suspended from `at` on; at once where a sub-workflow is watched."""
+    due: list[float] = [at] if state.children else []
     if not held:
         opened = (state.decisions[name].timeout_at for name in state.asking.values())
         due += [moment for moment in opened if moment is not None]

@@ -163,7 +163,7 @@ def child_seen(plan: Plan, state: WorkflowState, command: cmd.ChildSeen) -> cmd.
         )
         return cmd.Decision((started,))
     suspended = command.news == "suspended"
-    if suspended == (step.path in state.idle):
+    if suspended == (step.path in state.idle) or step.child_workflow_id != child:
         return NOTHING
     kind = ev.ChildSuspended if suspended else ev.ChildResumed
     return cmd.Decision((kind(at=command.at, step_id=step.path, child_workflow_id=child),))

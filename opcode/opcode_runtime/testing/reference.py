@@ -19,6 +19,7 @@ import msgspec
 from opcode_runtime.actions import BUILTIN_ACTIONS, Action
 from opcode_runtime.cli.app import Overrides, app
 from opcode_runtime.cli.settings import ENVIRONMENT
+from opcode_runtime.core.plan import CHILD_ACTION
 from opcode_runtime.mcp import TOOLS, Tool
 from opcode_runtime.model.durations import format_duration
 from opcode_runtime.model.errors import MEANINGS, NOT_RETRYABLE, ErrorCode
@@ -148,6 +149,8 @@ def _action(each: Action) -> str:
 
 
 def _interrupted(each: Action) -> str:
+    if each.name == CHILD_ACTION:
+        return "goes on with the sub-workflow it has"
     if each.spec.kind != "effectful" or each.spec.on_interrupt is not None:
         return code(each.spec.on_interrupt or "retry")
     if each.interrupt_rule is not None:
@@ -243,7 +246,7 @@ def _cli() -> str:
     made = app.generate_docs(output_format="markdown", include_hidden=False)
     commands = made[made.index("## opcode ") :].replace("```console\nopcode", "```text\nopcode")
     # cyclopts adds how this very process was started to every usage line
-    commands = re.sub(r"(?m)^(opcode \w+) -m \S+", r"\1", commands)
+    commands = re.sub(r"(?m)^(opcode(?: \w+)+) -m \S+", r"\1", commands)
     return page("Command line", str(app.help_epilogue), commands)
 
 

@@ -78,7 +78,7 @@ KEYS: dict[str, dict[str, str]] = {
         "over": "What `for_each` goes over: a list, an expression, or a jq filter.",
         "condition": "What `while` and `until` test; sees `iter.index`, `iter.last` and the outputs of the body.",
         "body": "The steps of one iteration.",
-        "max_iter": "The most iterations; 0 or left out: the limit of the runtime.",
+        "max_iter": "The most iterations; 0 or left out: no bound but `limits.iterations_max`, beyond which the loop fails.",
         "max_concurrency": "Iterations of `for_each` at a time, 1 when left out.",
     },
     "parallel": {
@@ -204,8 +204,8 @@ by the first of these that says something:
 
 1. `on_interrupt` of the step: `retry` (a new attempt under the same idempotency key), `ask` (a decision with the
    options `retry`, `skip`, `fail`, `done`), `fail` (as any failure; `on_error` applies), or an object: the step
-   `verify` runs, and `done` says whether the work was done. If so, the step completes with the output of the probe (with its
-   member `output`, if it has one); if not, it is tried again; when the probe fails, it is asked about.
+   `verify` runs, and `done` says whether the work was done. If so, the step completes with the output of the probe
+   (with its member `output`, if it has one); if not, it is tried again; when the probe fails, it is asked about.
 2. An action that is pure or only reads: `retry`.
 3. The setting `on_interrupt`, else what the [action](actions.md) says of itself.
 4. `retry` when the step has a `retry` policy or is `idempotent`.

@@ -43,6 +43,7 @@ __all__ = [
     "CHECKS",
     "PLAYED",
     "STEPS_MAX",
+    "TURNS_MAX",
     "Chances",
     "Player",
     "Turn",
@@ -202,7 +203,7 @@ class Player(World):
         awaited = [(path, name) for path, name in state.waiting.items() if name]
         if not asked + awaited or (self._held() and self._chance.random() < 0.5):
             return None
-        path, name = self._chance.choice(asked + awaited)
+        path, name = min(asked + awaited, key=lambda each: self.order(each[0]))
         return self._awaited(path, name) if name else self._answer(path)
 
     def _answer(self, name: str) -> cmd.AnyCommand:
@@ -223,7 +224,7 @@ class Player(World):
         """The signal that a wait waits for, in one of the ways in which it may come."""
         ways: tuple[tuple[str, str | None, dict[str, Any]], ...]
         ways = ((name, None, {"n": 1}), ("data", path, {}), ("data", None, {"signal": name}))
-        return self._signal(*self._chance.choice(ways))
+        return self._signal(*random.Random(f"{self.seed}/{path}").choice(ways))
 
     def _held(self) -> bool:
         return self.state.suspended_for in {"pause", "timeout", "recovery"}

@@ -74,8 +74,11 @@ class World:
         path = getattr(effect, "path", "")
         failures = self.state.steps[path].failures if path else 0
         round_ = getattr(effect, "round", 0)
-        name = f"{self.seed}/{type(effect).__name__}/{path}/{failures}/{round_}"
-        return zlib.crc32(name.encode())
+        return self.order(f"{type(effect).__name__}/{path}/{failures}/{round_}")
+
+    def order(self, name: str) -> int:
+        """A place in an order that follows from the seed."""
+        return zlib.crc32(f"{self.seed}/{name}".encode())
 
     def carry_out(self, effect: fx.Effect) -> cmd.AnyCommand | None:
         """What the shell reports of an effect; None when there is nothing to say for now."""
