@@ -50,6 +50,7 @@ bench *ARGS:
 pages:
     python -m opcode_runtime.testing.reference
     python docs/actors/generate.py
+    python -m tests.conformance.page
 
 # The demonstration, as often as asked: `just demo 20`.
 demo TIMES="1":

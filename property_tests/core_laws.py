@@ -141,9 +141,9 @@ def check_counts(plan: Plan, state: WorkflowState) -> None:
             assert state.owed[path] == len(left), path
     for path, body in state.bodies.items():
         inside = [step for step in state.steps.values() if step.body == path]
-        left = [step for step in inside if _is_untold(plan, state, step)]
-        assert body.unfinished == len(left), path
-        assert left, path
+        untold = [step for step in inside if _is_untold(plan, state, step)]
+        assert body.unfinished == len(untold), path
+        assert untold, path
 
 
 def _is_untold(plan: Plan, state: WorkflowState, step: StepState) -> bool:
@@ -204,7 +204,8 @@ def check_flows(plan: Plan, state: WorkflowState) -> None:
         for path in state.unfinished:
             body = state.bodies.get(state.steps[path].body)
             parent = state.steps[body.parent].flow if body else None
-            assert body is None or (parent and parent.bodies.get(body.index) == body.path), path
+            attached = body is None or (parent and parent.bodies.get(body.index) == body.path)
+            assert attached or path in state.blocked, path
 
 
 def check_legal(plan: Plan, state: WorkflowState) -> None:

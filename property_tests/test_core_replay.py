@@ -92,7 +92,7 @@ def ending(state: WorkflowState) -> Any:
     return (
         state.status,
         state.error,
-        state.output,
+        timeless(state.output),
         {path: outcome(step) for path, step in state.steps.items()},
     )
 
@@ -100,7 +100,17 @@ def ending(state: WorkflowState) -> Any:
 def outcome(step: StepState) -> Any:
     """A skipped step may keep the error of an earlier attempt, which may be that of the crash."""
     error = None if step.status is StepStatus.SKIPPED else step.error
-    return step.status, step.output, error, step.reason, step.ignored, step.fallback
+    output = timeless(step.output)
+    return step.status, output, error, step.reason, step.ignored, step.fallback
+
+
+def timeless(value: Any) -> Any:
+    """An output without the moments at which decisions were answered."""
+    if isinstance(value, list):
+        return [timeless(each) for each in value]
+    if isinstance(value, dict):
+        return {k: timeless(each) for k, each in value.items() if k != "resolved_at"}
+    return value
 
 
 @core_settings

@@ -80,8 +80,9 @@ class View:
 class Stage:
     """The runtime of a row, what ran on it and when."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self.runtime = runtime
+    runtime: Runtime
+
+    def __init__(self) -> None:
         self.ran: list[str] = []
         self.began: dict[str, float] = {}
         self.ended: dict[str, float] = {}
@@ -143,7 +144,9 @@ class Stage:
         return refused.value
 
     def actions(self) -> list[Action]:
-        """`t.echo` gives `value`, after `seconds`; `t.fail` fails `times` times with `code`; `t.hang` never ends."""
+        """`t.echo` gives `value`, after `seconds`; `t.hang` never ends; `t.fail` fails with `code`: the first
+        `times` attempts, or the first `calls` calls.
+        """
 
         @opcode_runtime.action("t.echo", kind="effectful", on_interrupt="retry")
         async def echo(params: Json, call: Call) -> Any:
@@ -153,7 +156,8 @@ class Stage:
         @opcode_runtime.action("t.fail", kind="effectful")
         async def fail(params: Json, call: Call) -> Any:
             await self._work(call, float(params.get("seconds", 0)))
-            if call.attempt <= params.get("times", 1_000):
+            ran = self.ran.count(call.step_id) if "calls" in params else call.attempt
+            if ran <= int(params.get("calls") or params.get("times", 1_000)):
                 code = ErrorCode(params.get("code", "EXECUTION_ERROR"))
                 raise OpcodeError(code, params.get("message", "out of luck"))
             return {"attempt": call.attempt}
@@ -197,9 +201,8 @@ class Stage:
 @asynccontextmanager
 async def open_stage(data_dir: Path, settings: Settings | None = None) -> AsyncIterator[Stage]:
     """A stage on `data_dir`. Leaving it leaves every workflow as it is."""
-    stage = Stage.__new__(Stage)
+    stage = Stage()
     async with open_runtime(
         data_dir, actions=stage.actions(), settings=settings or Settings(drain_s=0)
-    ) as runtime:
-        Stage.__init__(stage, runtime)
+    ) as stage.runtime:
         yield stage

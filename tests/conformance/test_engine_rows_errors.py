@@ -119,20 +119,6 @@ async def test_a_chain_of_fallbacks(stage: Stage) -> None:
     assert (view.status, view.outputs["b"], view.statuses["r"]) == ("completed", 7, "failed")
 
 
-@row(
-    "ours/step-error-in-expressions",
-    "A handled failure can be asked for its status and error.",
-    "on_error: fallback_step",
-    "references",
-)
-async def test_a_handled_failure_is_readable(stage: Stage) -> None:
-    view = await stage.play(
-        step("a", "t.fail", on_error=FALLBACK), echo("r", 1),
-        echo("b", "${{steps.a.status}} ${{steps.a.error.code}} ${{steps.a.attempts}}", "a"),
-    )  # fmt: skip
-    assert view.outputs["b"] == "failed EXECUTION_ERROR 1"
-
-
 def attempt(breakers: Breakers, at: float, outcome: Any = FAILED, target: str = "h") -> str:
     """What one attempt changes of a breaker."""
     with breakers.admit("a", target, at) as admission:

@@ -154,7 +154,8 @@ async def test_condition_events(stage: Stage) -> None:
 
 
 LOOPS = [
-    ("TestFlowLoop_ForEach_IterateArray", "Three items, three iterations.", {"over": "['a', 'b', 'c']"}, ["a", "b",
+    ("TestFlowLoop_ForEach_IterateArray", "Three items, three iterations.", {"mode": "for_each",
+     "over": "['a', 'b', 'c']"}, ["a", "b",
      "c"]),
     ("TestFlowLoop_ForEach_EmptyArray", "No items: no iterations, and an empty list of results.", {"over": "[]"}, []),
     ("TestFlowLoop_ForEach_InputBased", "The items come from an input.", {"over": "inputs.items"}, [7, 8, 9]),

@@ -10,6 +10,8 @@ from opcode_runtime import ErrorCode, OpcodeError, Settings
 from tests.conformance.rows import row
 from tests.conformance.stage import Stage, echo, open_stage, step
 
+FALLBACK = {"strategy": "fallback_step", "fallback_step": "r"}
+
 
 @row(
     "TestExecutor_OnError_Ignore",
@@ -121,3 +123,17 @@ async def test_a_full_journal(tmp_path: Path) -> None:
                 started += 1
         workflows = (await stage.runtime.query("workflows", {"limit": 200}))["workflows"]
     assert (refused.value.code, len(workflows)) == (ErrorCode.DEGRADED, started)
+
+
+@row(
+    "ours/step-error-in-expressions",
+    "A handled failure can be asked for its status and error.",
+    "on_error: fallback_step",
+    "references",
+)
+async def test_a_handled_failure_is_readable(stage: Stage) -> None:
+    view = await stage.play(
+        step("a", "t.fail", on_error=FALLBACK), echo("r", 1),
+        echo("b", "${{steps.a.status}} ${{steps.a.error.code}} ${{steps.a.attempts}}", "a"),
+    )  # fmt: skip
+    assert view.outputs["b"] == "failed EXECUTION_ERROR 1"

@@ -237,7 +237,7 @@ async def test_defaults(stage: Stage) -> None:
 @row(
     "TestWorkflowValidator_ValidateInput",
     "`assert.schema` checks a value within a workflow by the same rules.",
-    "assertions",
+    "actions: assert",
     "input_schema",
 )
 async def test_assert_schema(stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""Definitions that others wrote: what this release can run it accepts as it stands, the rest it refuses by name.
+"""Definitions that others wrote: all are accepted as they stand, and none goes without a test that runs it.
 
 The definitions are no part of the project; see `corpus_dir` in the conftest for where they are looked for.
 """
@@ -16,53 +16,55 @@ from trio.testing import MockClock
 from opcode_runtime import OpcodeError, open_runtime
 from opcode_runtime.engine.requests import Define
 
-LATER_ACTIONS = {
-    "expr.eval",
-    "workflow.context",
-    "workflow.notify",
-    "workflow.run",
-}
-NOT_YET = "is part of the language, but not available in this release"
+FOREIGN_MIN = 30
 
 
-def definitions(corpus: Path) -> list[dict[str, Any]]:
-    """Every foreign definition."""
-    found = [json.loads(path.read_text()) for path in sorted(corpus.glob("*.json"))]
-    assert len(found) >= 30
+def files(corpus: Path) -> list[Path]:
+    """The files with foreign definitions: in the corpus, or in the examples in it."""
+    found = sorted(corpus.glob("*.json")) or sorted(corpus.glob("examples/*.json"))
+    assert len(found) >= FOREIGN_MIN
     return found
 
 
-def is_expected(problem: Any) -> bool:
-    """Whether a problem says that something is not there yet, and nothing else."""
-    if problem.code == "ACTION_UNAVAILABLE":
-        return any(f"'{name}'" in problem.message for name in LATER_ACTIONS)
-    return NOT_YET in problem.message
+def request_of(foreign: dict[str, Any]) -> Define:
+    """The request that defines it, with nothing changed."""
+    return Define(
+        name=foreign["name"],
+        definition=foreign["definition"],
+        input_schema=foreign.get("input_schema"),
+        agent_id="foreign",
+    )
 
 
 @pytest.mark.needs("corpus")
-async def test_foreign_definitions_are_accepted_or_refused_by_name_alone(
+async def test_every_foreign_definition_is_accepted_as_it_stands(
     tmp_path: Path, corpus: Path, autojump_clock: MockClock
 ) -> None:
-    accepted: list[str] = []
-    unexpected: list[str] = []
+    refused: list[str] = []
     async with open_runtime(tmp_path) as runtime:
-        for foreign in definitions(corpus):
-            request = Define(
-                name=foreign["name"],
-                definition=foreign["definition"],
-                input_schema=foreign.get("input_schema"),
-                agent_id="foreign",
-            )
+        for path in files(corpus):
+            request = request_of(json.loads(path.read_text()))
             try:
                 await runtime.router.handle(request, principal="test")
             except OpcodeError as error:
-                unexpected += [
-                    f"{foreign['name']}{problem.pointer}: {problem.message}"
-                    for problem in error.problems
-                    if not is_expected(problem)
-                ]
-            else:
-                accepted.append(foreign["name"])
+                refused += [f"{path.stem}{each.pointer}: {each.message}" for each in error.problems]
+                refused += [] if error.problems else [f"{path.stem}: {error}"]
             await trio.lowlevel.checkpoint()
-    assert not unexpected
-    assert len(accepted) >= 5
+    assert not refused
+
+
+@pytest.mark.needs("corpus")
+def test_every_foreign_definition_is_run_by_a_test(corpus: Path) -> None:
+    played = "".join(path.read_text() for path in (Path(__file__).parent / "foreign").glob("*.py"))
+    assert [path.stem for path in files(corpus) if f'"{path.stem}"' not in played] == []
+
+
+@pytest.mark.needs("corpus")
+def test_nothing_in_the_product_knows_a_foreign_definition(corpus: Path) -> None:
+    import opcode_runtime
+
+    product = Path(opcode_runtime.__path__[0])
+    names = [path.stem for path in files(corpus)]
+    sources = {path: path.read_text() for path in product.rglob("*.py")}
+    known = [(path.name, name) for path, text in sources.items() for name in names if name in text]
+    assert known == []

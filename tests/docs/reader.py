@@ -6,6 +6,8 @@ Rule 3: `# exit code N` behind a command is what it must end with, else 0.
 Rule 4: a `text` block right behind a `console` block shows, in order, lines of the last command's answer, where `…`
 stands for anything. A command that only looks is repeated until it shows them.
 Rule 5: `ID` is the workflow that the last `opcode run` started.
+Rule 6: a page that shows answers whole is followed with `whole`: every line of the answer must be shown, but for the
+newest events and the hint at the next call, which stand behind all else.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 
 from .blocks import Block
@@ -31,7 +35,12 @@ OPCODE = str(Path(sys.executable).with_name("opcode"))
 ANSWER_S = 90.0
 _LOOKS = re.compile(r"^uv run opcode (status|query)\b")
 _EXIT_CODE = re.compile(r"\s+# exit code (\d+).*$")
+_BEHIND = re.compile(r"^(?:sequence +timestamp\b|next: )", re.MULTILINE)
 _WORKFLOW_ID = re.compile(r"\b[0-9a-f]{32}\b")
+
+
+Look = Callable[[str, str], str | None]
+"""Says what of the shown text an answer does not have."""
 
 
 class Reader:
@@ -49,33 +58,34 @@ class Reader:
         self._daemon: subprocess.Popen[str] | None = None
         self._workflow_id = ""
 
-    def follow(self, page: list[Block]) -> None:
+    def follow(self, page: list[Block], *, whole: bool = False) -> None:
         """Do everything that the page says, in its order."""
+        missing = first_difference if whole else first_missing
         for number, block in enumerate(page):
             if block.file is not None:
                 (self._folder / block.file).write_text(block.text, "utf-8")
             elif block.language == "console":
                 behind = page[number + 1] if number + 1 < len(page) else None
                 shown = behind.text if behind is not None and behind.language == "text" else ""
-                self._type(block, shown)
+                self._type(block, shown, missing)
 
-    def _type(self, block: Block, shown: str) -> None:
+    def _type(self, block: Block, shown: str, look: Look) -> None:
         lines = [line for line in block.text.splitlines() if line.strip()]
         for line in lines:
             if line in SKIPPED:
                 continue
             wanted = shown if line == lines[-1] else ""
-            missing = self._run_until(line, wanted)
+            missing = self._run_until(line, wanted, look)
             assert not missing, f"{block.place}: `{line}` did not show {missing!r}"
 
-    def _run_until(self, line: str, shown: str) -> str | None:
+    def _run_until(self, line: str, shown: str, look: Look) -> str | None:
         """Run a line, again if it only looks, until it shows what it should; gives the first line it does not."""
         deadline = time.monotonic() + ANSWER_S
         while True:
             code, answer = self._run(line)
             expected = _EXIT_CODE.search(line)
             wanted_code = int(expected[1]) if expected else 0
-            missing = first_missing(shown, answer)
+            missing = look(shown, answer) if shown else None
             if code != wanted_code:
                 missing = f"exit code {wanted_code}, but {code} with: {answer}"
             if missing is None or not _LOOKS.match(line) or time.monotonic() > deadline:
@@ -155,6 +165,16 @@ def first_missing(shown: str, answer: str) -> str | None:
         if found is None:
             return f"{line} in: {answer}"
         at = found.end()
+    return None
+
+
+def first_difference(shown: str, answer: str) -> str | None:
+    """The first line in which `answer`, but for what stands behind all else, differs; None when there is none."""
+    lines = [line for line in _BEHIND.split(answer)[0].splitlines() if line.strip()]
+    wanted = [line for line in shown.splitlines() if line.strip()]
+    for line, there in zip_longest(wanted, lines, fillvalue=""):
+        if not line or _pattern(line).fullmatch(there.rstrip()) is None:
+            return f"{line}, but {there!r} in: {answer}"
     return None
 
 

@@ -18,13 +18,14 @@ import opcode_runtime
 from opcode_runtime.cli.daemon import client_configuration
 from opcode_runtime.engine.requests import Define
 
-from .blocks import ROOT, Block, blocks, blocks_of, pages
-from .reader import SKIPPED, Reader, first_missing
+from .blocks import LANGUAGE, ROOT, Block, blocks, blocks_of, pages
+from .reader import SKIPPED, Reader, first_difference, first_missing
 
 LANGUAGES = {
     "python": "run as a program",
     "json": "parsed, and checked when it is a definition",
     "console": "typed, against a real daemon",
+    "sh": "saved as a file, and run by a workflow of its page",
     "text": "compared with what the console block before it answered; else it only shows a form",
     "mermaid": "made by the generator of the reference",
 }
@@ -115,8 +116,11 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 
 WITH_COMMANDS = [
-    page for page in pages() if any(block.language == "console" for block in blocks(page))
+    page
+    for page in pages()
+    if page != LANGUAGE and any(block.language == "console" for block in blocks(page))
 ]
+"""All but the page of the language, whose patterns are followed one by one (test_workflow_page.py)."""
 
 
 @pytest.mark.parametrize(
@@ -131,6 +135,15 @@ def test_what_is_not_typed_here_stands_on_a_page_and_is_tested_elsewhere() -> No
     lines = {line for block in blocks_of("console") for line in block.text.splitlines()}
     assert set(SKIPPED) <= lines
     assert all((ROOT / where).exists() for where in SKIPPED.values())
+
+
+def test_an_answer_that_is_shown_whole_has_no_other_lines() -> None:
+    answer = "a     done  1   x   \n\nb  running\nnext: none\n"
+    assert first_difference("a done 1 …\nb running", answer) is None
+    assert first_difference("a done … y\nb running", answer) is not None
+    assert first_difference("a done 1 …", answer) is not None
+    assert first_difference("a done 1 …\nb running\nc", answer) is not None
+    assert first_difference("b running", answer) is not None
 
 
 def test_shown_lines_are_looked_for_in_their_order() -> None:

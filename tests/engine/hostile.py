@@ -5,6 +5,11 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
+import opcode_runtime
+from opcode_runtime.actions import Call
+
+Json = dict[str, Any]
+
 PIECES = (
     *("'", '"', "`", "\\", "'''", '"""', "\n", "\r\n", "\t", "\x00", "\x1b[31m", "\x7f", "\u2028"),
     *("${{secrets.X}}", "${{inputs.v}}", "$${{", "${{", "}}", "{{x}}", "}", "${x}", "$(id)", "%s"),
@@ -24,6 +29,8 @@ HOSTILE: list[str] = [
 LONG: list[str] = ["x" * 70_000, "\\" * 5_000, "${{inputs.v}}" * 6_000, "'\"" * 3_000, "\u202e" * 30_000]
 """Texts beyond what is handled in place."""
 
+TEXTS = [*HOSTILE, *LONG]
+
 SURROGATES: list[str] = ["\ud800", "a\udfffb", "\ude00\ud83d", "${{secrets.X}}\ud800"]
 """Python texts that no Unicode encoding has: JSON can write them, and hardly anything else."""
 
@@ -35,9 +42,26 @@ def same(one: Any, two: Any) -> bool:
     return type(one) is type(two) and repr(one) == repr(two)
 
 
-def for_each(step_id: str, over: Any, *body: dict[str, Any], **more: Any) -> dict[str, Any]:
+@opcode_runtime.action("t.echo", kind="pure")
+def echo(params: Json, _call: Call) -> Any:
+    """What it was given."""
+    return params.get("value")
+
+
+def echoing(step_id: str, value: Any, *needs: str, **more: Any) -> Json:
+    """A step that gives `value`."""
+    return {
+        "id": step_id,
+        "action": "t.echo",
+        "params": {"value": value},
+        "depends_on": list(needs),
+        **more,
+    }
+
+
+def for_each(step_id: str, over: Any, *body: Json, **more: Any) -> Json:
     """A loop step; keyword arguments are further keys, `depends_on` among them, and `max_concurrency`."""
-    config: dict[str, Any] = {"mode": "for_each", "over": over, "body": list(body)}
+    config: Json = {"mode": "for_each", "over": over, "body": list(body)}
     if "max_concurrency" in more:
         config["max_concurrency"] = more.pop("max_concurrency")
     return {"id": step_id, "type": "loop", "config": config, **more}

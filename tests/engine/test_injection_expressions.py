@@ -10,14 +10,10 @@ from typing import Any
 import pytest
 import trio
 
-import opcode_runtime
 from opcode_runtime import Runtime, Settings, open_runtime
-from opcode_runtime.actions import Action, Call
 from tests.actions.http_server import Server, reply
-from tests.engine.hostile import HOSTILE, LONG, for_each, same
+from tests.engine.hostile import TEXTS, Json, echo, echoing, for_each, same
 
-Json = dict[str, Any]
-TEXTS = [*HOSTILE, *LONG]
 FORMS = (
     "loop.item",
     "loop['item']",
@@ -36,22 +32,6 @@ FORMS = (
 )
 
 
-@opcode_runtime.action("t.echo", kind="pure")
-def echo(params: Json, _call: Call) -> Any:
-    """What it was given."""
-    return params.get("value")
-
-
-def echoing(step_id: str, value: Any, *needs: str, **more: Any) -> Json:
-    return {
-        "id": step_id,
-        "action": "t.echo",
-        "params": {"value": value},
-        "depends_on": list(needs),
-        **more,
-    }
-
-
 @pytest.fixture
 async def server(nursery: trio.Nursery) -> Server:
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -63,10 +43,9 @@ async def server(nursery: trio.Nursery) -> Server:
 
 @pytest.fixture
 async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
-    actions: list[Action] = [echo]
     settings = Settings(drain_s=0, allow_private=True)
     with trio.fail_after(60):
-        async with open_runtime(tmp_path / "data", actions=actions, settings=settings) as opened:
+        async with open_runtime(tmp_path / "data", actions=[echo], settings=settings) as opened:
             yield opened
 
 
@@ -213,44 +192,3 @@ async def test_numbers_keep_every_digit(runtime: Runtime) -> None:
     for number, arrived in zip(numbers, found["l"]["results"], strict=True):
         assert all(same(each, number) for each in arrived)
     assert all(same(*both) for both in zip(found["j"]["results"], numbers, strict=True))
-
-
-async def test_an_agent_is_asked_and_answers_with_them(runtime: Runtime) -> None:
-    asking = {
-        "id": "ask",
-        "type": "reasoning",
-        "config": {
-            "prompt_context": "<${{loop.item}}|$${{loop.item}}>",
-            "options": [{"id": "yes", "description": "<${{loop.item}}>"}],
-            "data_inject": {
-                "path": "loop.item",
-                "wrapped": "${{loop.item}}",
-                "cel": "[loop.item].map(x, x)",
-                "literal": "urgent",
-            },
-        },
-    }
-    steps = [for_each("l", "inputs.xs", asking, max_concurrency=len(TEXTS))]
-    await runtime.define("t", {"steps": steps, "output": "${{steps.l.results}}"})
-    handle = await runtime.run("t", {"xs": TEXTS})
-    shown = await handle.wait()
-    decisions = {each["step_id"]: each for each in shown["pending_decisions"]}
-    for n, text in enumerate(TEXTS):
-        asked = decisions[f"l.iter_{n}.ask"]
-        assert asked["context"]["prompt_context"] == f"<{text}|${{{{loop.item}}}}>"
-        assert asked["options"][0]["description"] == f"<{text}>"
-        assert asked["context"]["data_inject"] == {
-            "path": text,
-            "wrapped": text,
-            "cel": [text],
-            "literal": "urgent",
-        }
-        await runtime.signal(
-            handle.workflow_id,
-            "decision",
-            {"choice": "yes", "said": text},
-            step_id=asked["step_id"],
-            reasoning=text,
-        )
-    for text, arrived in zip(TEXTS, await handle.result(), strict=True):
-        assert arrived["choice"] == "yes"

@@ -132,10 +132,7 @@ def origin(url: httpx2.URL) -> str:
 
 
 async def _send(now: Exchange, transport: GuardedTransport) -> httpx2.Response:
-    headers = {
-        name: value.encode("latin-1", errors="replace") for name, value in now.headers.items()
-    }
-    raw = [(name.encode(), value) for name, value in headers.items()]
+    raw = [(name.encode(), value.encode()) for name, value in now.headers.items()]
     try:
         request = httpx2.Request(now.method, now.url, headers=raw, content=now.body)
         return await transport.handle_async_request(request)
@@ -200,4 +197,17 @@ def _checked(headers: dict[str, str]) -> dict[str, str]:
                 ErrorCode.VALIDATION_ERROR,
                 f"the value of header {name!r} holds a line break or NUL",
             )
-    return {name: value.strip() for name, value in headers.items()}
+        if not _is_text(value):
+            raise OpcodeError(
+                ErrorCode.VALIDATION_ERROR,
+                f"the value of header {name!r} holds half a surrogate pair, which is not text",
+            )
+    return {name: value.strip(" \t") for name, value in headers.items()}
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -252,9 +252,9 @@ def mark_resets(plan: Plan, state: WorkflowState) -> None:
     again: list[str] = []
     for key in plan.top.steps:
         step = state.steps[sibling(plan, key, "")]
-        if step.status is StepStatus.SKIPPED and step.reason in TAKEN_BACK:
-            if step.path not in dead:
-                state.resetting[step.path] = None
+        taken_back = step.status is StepStatus.SKIPPED and step.reason in TAKEN_BACK
+        if taken_back and step.path not in dead:
+            state.resetting[step.path] = None
         if step.status not in SETTLED or step.path in state.resetting:
             again.append(step.path)
     for path in again:

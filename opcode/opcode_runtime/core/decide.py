@@ -80,7 +80,7 @@ def _prepared(plan: Plan, state: WorkflowState, command: cmd.StepPrepared) -> An
 
 def _reported(plan: Plan, state: WorkflowState, command: cmd.StepReported) -> Answer:
     step = state.steps.get(command.path)
-    if step is None or not _is_current(state, step, command.attempt):
+    if step is None or not _is_current(plan, state, step, command.attempt):
         return NOTHING
     asked = tuple(
         asked_for(state, step, request, command.at) for request in command.outcome.requests
@@ -107,12 +107,12 @@ def _released(state: WorkflowState, step: StepState, at: float) -> tuple[ev.AnyE
     return (ev.ChildReleased(at=at, step_id=step.path, child_workflow_id=child),)
 
 
-def _is_current(state: WorkflowState, step: StepState, attempt: int) -> bool:
+def _is_current(plan: Plan, state: WorkflowState, step: StepState, attempt: int) -> bool:
     """Whether a report is of the attempt that runs now; an older one, or one that was withdrawn, is fenced off.
 
     A timeout or a crash that held the workflow has left what ran in doubt: `resume` settles that, no late report.
     """
-    if state.suspended_for in {"timeout", "recovery"} and step.child_workflow_id is None:
+    if state.suspended_for in {"timeout", "recovery"} and not plan.steps[step.key].runs_child:
         return False
     return step.path in state.running and step.attempt == attempt
 

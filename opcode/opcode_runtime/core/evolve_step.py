@@ -165,7 +165,8 @@ def _skipped(plan: Plan, state: WorkflowState, event: ev.StepSkipped) -> None:
     reason = "workflow_ended" if event.reason in _WITHDRAWN else "dependency"
     books.settle(plan, state, step.path, goes_on=goes_on, reason=reason)
     if state.ending is None and not step.body and step.reason in books.TAKEN_BACK:
-        books.mark_resets(plan, state)  # it was withdrawn for a failure that has been taken back since
+        # What it was withdrawn for has been taken back since.
+        books.mark_resets(plan, state)
 
 
 def _ignored(plan: Plan, state: WorkflowState, event: ev.StepIgnored) -> None:

@@ -26,7 +26,7 @@ def deliver(plan: Plan, state: WorkflowState, command: cmd.SignalSent) -> Answer
         if refusal is not None:
             return refusal
     elif command.signal_type == "data":
-        if not _names(command.payload, None) & _possible(plan):
+        if not _is_awaited(plan, _names(command.payload, None)):
             return cmd.Decision((received(command, "context"),))
     elif not _any_name(plan) and command.signal_type not in plan.signals:
         return refuse(
@@ -65,15 +65,9 @@ def _names(payload: object, signal_type: str | None) -> set[str]:
     return named
 
 
-class _Anything(frozenset[str]):
-    """The names of waits when some are only known at run time."""
-
-    def __rand__(self, other: object) -> frozenset[str]:
-        return frozenset(other) if isinstance(other, set) else frozenset()
-
-
-def _possible(plan: Plan) -> frozenset[str]:
-    return _Anything() if _any_name(plan) else frozenset(plan.signals)
+def _is_awaited(plan: Plan, names: set[str]) -> bool:
+    """Whether a wait may be for one of these signals; some names are only known at run time."""
+    return bool(names) and (_any_name(plan) or not names.isdisjoint(plan.signals))
 
 
 def _any_name(plan: Plan) -> bool:

@@ -2,7 +2,8 @@
 
 Rule 1: a name is looked up in the list it is written in, then in the lists around it, then at the top level; at each
 place it may go on into a flow step: `route.true.deploy`, `each.iter_3.hash`.
-Rule 2: a flow step without a mark means its newest attempt; `route#1.true.deploy` is history.
+Rule 2: a flow step without a mark means its newest attempt; `route#1.true.deploy` is history. Of a hook that ran more
+than once `bye#2` is the second run, `bye#2#1.true.x` a step in the first attempt of that.
 Rule 3: a name of the definition is known even when nothing of that name has run.
 """
 
@@ -18,7 +19,7 @@ from opcode_runtime.model.ids import encode_segment
 from opcode_runtime.model.state import WorkflowState
 
 _ITERATION = re.compile(r"iter_\d{1,9}$")
-_MARKED = re.compile(r"(.*)#(\d{1,9})$")
+_MARKED = re.compile(r"(.*?)#(\d{1,9}(?:#\d{1,9})*)$")
 
 
 class Place(NamedTuple):
@@ -71,7 +72,7 @@ def _walk(plan: Plan, state: WorkflowState, name: str, place: Place) -> Found | 
     if inside is None:
         return None
     namespace, runs, rest = inside
-    step = state.steps.get(path)
+    step = state.steps.get(state.newest.get(path, path))
     prefix = (
         f"{path}#{mark}" if mark and mark != "1" else marked(step) if step and not mark else path
     )

@@ -6,9 +6,8 @@ Rule 2: what turns out to need a worker, a slot or a task is left to its effect,
 
 from __future__ import annotations
 
-import msgspec
-
 from opcode_runtime.actions import perform_in_place
+from opcode_runtime.actions.json_size import is_larger
 from opcode_runtime.core.plan import timeout_s
 from opcode_runtime.core.wanted import wishes
 from opcode_runtime.engine.compiled import Loaded
@@ -73,7 +72,7 @@ class InPlace:
         name = step.definition.action or ""
         if name not in self._kit.registry or not self._kit.registry.get(name).in_place:
             return False
-        return len(msgspec.json.encode(state.params)) <= INPUT_BYTES_MAX
+        return not is_larger(state.params, INPUT_BYTES_MAX)
 
     def _carry_out(self, effect: fx.Effect) -> cmd.AnyCommand:
         now = self._kit.clock.now()

@@ -49,10 +49,11 @@ class McpDoor:
         return answer
 
 
+_REQUESTS = {"define": Define, "run": Run, "status": Status, "signal": Signal, "query": Query}
+
+
 class RuntimeDoor:
     """The same requests, to a runtime in this process; `run` does not wait."""
-
-    _REQUESTS = {"define": Define, "run": Run, "status": Status, "signal": Signal, "query": Query}
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -60,7 +61,7 @@ class RuntimeDoor:
     async def call(self, tool: str, arguments: Json) -> Json:
         """Hand a request to the router."""
         known = {key: value for key, value in arguments.items() if key != "wait"}
-        request: Any = msgspec.convert(known, self._REQUESTS[tool])
+        request: Any = msgspec.convert(known, _REQUESTS[tool])
         if isinstance(request, Run):
             request = msgspec.structs.replace(request, wait_s=0)
         return await self._runtime.router.handle(request, principal="tests")
@@ -103,6 +104,11 @@ class Ground:
         """How many requests a service got."""
         return len([each for each in self._server.received if each.target == path])
 
+    def request(self, path: str) -> Received:
+        """The only request that a service got, whatever its query."""
+        (found,) = [e for e in self._server.received if e.target.partition("?")[0] == path]
+        return found
+
     def bodies(self, path: str) -> list[Any]:
         """The bodies that a service received, in order."""
         return [json.loads(each.body) for each in self._server.received if each.target == path]
@@ -135,8 +141,16 @@ class Ground:
         """Define the definition in a file of the corpus exactly as it stands, run it, and wait until it rests."""
         foreign = json.loads((self._corpus / f"{file}.json").read_text())
         kept = {key: foreign[key] for key in ("name", "definition", "input_schema", "description")}
-        await self._door.call("define", kept | {"agent_id": AGENT})
-        started = {"template_name": foreign["name"], "params": inputs, "agent_id": AGENT}
+        return await self.play(inputs, **kept)
+
+    async def steps(self, *steps: Json, inputs: Json | None = None, **more: Any) -> View:
+        """The same with steps of our own."""
+        return await self.play(inputs or {}, name="ours", definition={"steps": steps}, **more)
+
+    async def play(self, inputs: Json, *, name: str, **define: Any) -> View:
+        """Define a template, run it, and wait until it rests."""
+        await self._door.call("define", {"name": name, "agent_id": AGENT, **define})
+        started = {"template_name": name, "params": inputs, "agent_id": AGENT}
         ran = await self._door.call("run", started | {"cwd": str(self.folder), "wait": REST_S})
         return await self.until(ran["workflow_id"], lambda view: view.status in RESTING)
 
