@@ -105,7 +105,7 @@ def test_a_flow_step_that_was_still_being_skipped_when_the_failure_was_taken_bac
 
 def test_a_failure_while_steps_are_being_reset_leaves_the_rest_as_it_is() -> None:
     first = [step("a"), step("b")]
-    hand = Hand(*first, *(step(f"s{n}", "a") for n in range(300)))
+    hand = Hand(*first, *(step(f"s{n}") for n in range(300)))
     hand.start("a", "b")
     hand.fail("a")
     hand.settle()

@@ -173,7 +173,7 @@ def first_difference(shown: str, answer: str) -> str | None:
     lines = [line for line in _BEHIND.split(answer)[0].splitlines() if line.strip()]
     wanted = [line for line in shown.splitlines() if line.strip()]
     for line, there in zip_longest(wanted, lines, fillvalue=""):
-        if not line or _pattern(line).fullmatch(there.rstrip()) is None:
+        if not line or _pattern(line).fullmatch(there.strip()) is None:
             return f"{line}, but {there!r} in: {answer}"
     return None
 

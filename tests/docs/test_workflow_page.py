@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from opcode_runtime.core.planning import HOOK_TIMEOUT_S
 from opcode_runtime.core.validation.shape import STEP_TYPES
+from opcode_runtime.engine.workflow import REST_S
 from opcode_runtime.model.settings import Limits
 
 from .blocks import LANGUAGE, Block, blocks
@@ -86,10 +88,17 @@ def test_every_type_of_step_is_shown_at_work() -> None:
 
 def test_the_numbers_in_the_text_are_those_of_the_code() -> None:
     limits = Limits()
-    said = {"five times in a row": 5, "for\n30 seconds": 30.0, "eight deep": 8}
-    assert [words for words in said if words not in TEXT] == []
-    assert list(said.values()) == [
-        limits.breaker_failures_max,
-        limits.breaker_cooldown_s,
-        limits.nesting_max,
-    ]
+    text = " ".join(TEXT.split())
+    said = (
+        f"more than {limits.iterations_max:,} iterations",
+        f"begin {limits.executions_max:,} attempts",
+        f"reopened {limits.reopenings_max} times",
+        f"keeps {limits.inbox_max:,} signals",
+        f"{limits.depth_max} deep",
+        f"`CIRCUIT_OPEN` for {limits.breaker_cooldown_s:.0f} seconds",
+        f"for longer than {REST_S:.0f} seconds",
+        f"a timeout of {HOOK_TIMEOUT_S:.0f} seconds",
+    )
+    assert [words for words in said if words not in text] == []
+    assert [words for words in ("five times in a row", "eight deep") if words not in text] == []
+    assert (limits.breaker_failures_max, limits.nesting_max) == (5, 8)

@@ -26,7 +26,13 @@ HOSTILE: list[str] = [
 ]
 """Texts that every part of the runtime has to take as they are."""
 
-LONG: list[str] = ["x" * 70_000, "\\" * 5_000, "${{inputs.v}}" * 6_000, "'\"" * 3_000, "\u202e" * 30_000]
+LONG: list[str] = [
+    "x" * 70_000,
+    "\\" * 5_000,
+    "${{inputs.v}}" * 6_000,
+    "'\"" * 3_000,
+    "\u202e" * 30_000,
+]
 """Texts beyond what is handled in place."""
 
 TEXTS = [*HOSTILE, *LONG]

@@ -21,7 +21,7 @@ from tests.actions.http_server import Received, Server, reply
 from tests.engine.hostile import SURROGATES, TEXTS, Json, echo, echoing, for_each
 
 ITEM = "${{loop.item}}"
-WIDE = {"max_concurrency": 20}
+WIDE: Json = {"max_concurrency": 20}
 SHOW = (
     "import json, os, sys; "
     "json.dump([sys.argv[1:], dict(os.environ), sys.stdin.buffer.read().decode()], sys.stdout)"
@@ -271,7 +271,10 @@ PURE: dict[str, tuple[Json, Any]] = {
         lambda x: {"result": [{"v": x}, x, x, TEXTS[0]]},
     ),
     "workflow.log": ({"message": ITEM, "data": [ITEM], "field": ITEM}, lambda x: {"logged": True}),
-    "workflow.notify": ({"message": ITEM, "data": [ITEM], "agent_id": ITEM}, lambda x: {"notified": True}),
+    "workflow.notify": (
+        {"message": ITEM, "data": [ITEM], "agent_id": ITEM},
+        lambda x: {"notified": True},
+    ),
 }
 
 
@@ -321,10 +324,17 @@ async def test_the_context_keeps_them(runtime: Runtime) -> None:
 
 
 async def test_sub_workflows_take_and_return_them(runtime: Runtime) -> None:
-    await runtime.define("child", {"steps": [echoing("e", "${{inputs}}")], "output": "${{steps.e}}"})
+    await runtime.define(
+        "child", {"steps": [echoing("e", "${{inputs}}")], "output": "${{steps.e}}"}
+    )
     output, _, _ = await played(
         runtime,
-        act("c", "workflow.run", template_name="child", params={"xs": "${{inputs.xs}}", "t": "${{inputs.xs[6]}}"}),
+        act(
+            "c",
+            "workflow.run",
+            template_name="child",
+            params={"xs": "${{inputs.xs}}", "t": "${{inputs.xs[6]}}"},
+        ),
     )
     assert output == {"xs": TEXTS, "t": TEXTS[6]}
 
@@ -349,7 +359,16 @@ async def test_a_template_that_is_none_is_named(runtime: Runtime) -> None:
 def test_every_action_that_takes_text_is_tried() -> None:
     tried = {*PURE, "workflow.emit", "workflow.context", "workflow.run", "workflow.fail"}
     tried |= {"shell.exec", "http.get", "http.post", "http.request"}
-    tried |= {f"fs.{name}" for name in "read write append list stat copy move delete".split()}
+    tried |= {
+        "fs.read",
+        "fs.write",
+        "fs.append",
+        "fs.list",
+        "fs.stat",
+        "fs.copy",
+        "fs.move",
+        "fs.delete",
+    }
     assert {action.name for action in BUILTIN_ACTIONS} - tried == {"crypto.uuid"}
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from opcode_runtime import Handle, OpcodeError, Runtime, Settings, open_runtime
 from opcode_runtime.model.events import WaitStarted
+from opcode_runtime.model.record import Record
 from tests.engine.hostile import TEXTS, Json, echo, echoing, for_each
 
 NAMES = [text for text in TEXTS if text.strip()]
@@ -115,7 +117,8 @@ async def test_waits_take_signals_named_by_them(runtime: Runtime, late: bool) ->
 
 async def until_all_wait(handle: Handle, count: int) -> None:
     waiting = 0
-    async with aclosing(handle.events()) as records:
+    records = cast("AsyncGenerator[Record]", handle.events())
+    async with aclosing(records):
         async for record in records:
             waiting += isinstance(record.event, WaitStarted)
             if waiting == count:
@@ -146,3 +149,22 @@ async def test_the_names_of_runs_agents_and_keys_may_be_them(runtime: Runtime) -
         ]
         assert first.workflow_id == again.workflow_id
         assert await first.result() == text
+
+
+async def test_of_two_signals_at_once_none_is_the_last_thing_that_happens(runtime: Runtime) -> None:
+    """The first leaves nothing to do but wait, the second comes while the workflow leaves memory."""
+    steps: list[Json] = []
+    for n in (1, 2):
+        steps.append({"id": f"w{n}", "type": "wait", "config": {"signal": f"s{n}"}})
+        steps.append({**echoing(f"e{n}", n, f"w{n}")})
+    steps[-1] |= {"action": "expr.eval", "params": {"expression": "2"}}
+    await runtime.define("t", {"steps": steps})
+    handles = [await runtime.run("t") for _ in range(6)]  # in which order they come is left to trio
+    for handle in handles:
+        await until_all_wait(handle, 2)
+    await wait_all_tasks_blocked(0.05)
+    for handle in handles:
+        await send(runtime, handle.workflow_id, [{"signal_type": f"s{n}"} for n in (1, 2)])
+    with trio.fail_after(10):
+        for handle in handles:
+            assert await handle.result() == {"e1": 1, "e2": {"result": 2}}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable
 from typing import Any
 
 import trio
@@ -17,7 +18,11 @@ from opcode_runtime.actions.params import own_timeout_s, read_params
 from opcode_runtime.actions.registry import Action
 from opcode_runtime.model.durations import format_duration
 from opcode_runtime.model.errors import ErrorCode, ErrorInfo, OpcodeError
+from opcode_runtime.model.json_size import is_larger
 from opcode_runtime.model.outcome import Completed, Failed, Outcome
+
+BESIDE_LOOP_BYTES = 256 << 10
+"""Parameters of a pure action, and outputs, that are handled in a thread from this size on."""
 
 _DEPTH_MAX = 128
 
@@ -34,14 +39,31 @@ async def perform(action: Action, params: Any, call: Call) -> Outcome:
         known = read_params(action.spec, params)
         limit_s = _limit_s(action, known, call)
         with trio.move_on_after(math.inf if limit_s is None else limit_s) as scope:
-            output = action.fn(known, call)
-            if inspect.isawaitable(output):
-                output = await output
-            return Completed(_checked_output(output), tuple(call.requests))
+            output = await _output(action, known, call)
+            return Completed(output, tuple(call.requests))
     except Exception as error:  # the boundary between actions, whoever wrote them, and the runtime
         return Failed(_error_info(action, error), tuple(call.requests))
     assert scope.cancelled_caught
     return Failed(_timeout(action, limit_s), tuple(call.requests))
+
+
+async def _output(action: Action, params: dict[str, Any], call: Call) -> Any:
+    """What the action gives, checked; work that grows with large values is done beside the loop."""
+    if action.in_place and is_larger(params, BESIDE_LOOP_BYTES):
+        return await _beside_the_loop(lambda: _checked_output(action.fn(params, call)))
+    output = action.fn(params, call)
+    if inspect.isawaitable(output):
+        output = await output
+    if is_larger(output, BESIDE_LOOP_BYTES):
+        return await _beside_the_loop(lambda: _checked_output(output))
+    return _checked_output(output)
+
+
+async def _beside_the_loop(work: Callable[[], Any]) -> Any:
+    """Do pure work in a thread; a virtual clock does not wait for one, and under it the work is done in line."""
+    if type(trio.lowlevel.current_clock()).__name__ != "SystemClock":
+        return work()
+    return await trio.to_thread.run_sync(work)
 
 
 def perform_in_place(action: Action, params: Any, call: Call) -> Outcome:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 import trio
 
 from opcode_runtime import expressions
+from opcode_runtime.engine.expression_requests import packed, request_frame, result_of
 from opcode_runtime.expressions import (
     IN_WORKER,
     BudgetExceeded,
@@ -28,8 +29,6 @@ from opcode_runtime.expressions import (
     CompiledTemplate,
     Scope,
     evaluate,
-    jq_input,
-    scope_parts,
 )
 from opcode_runtime.expressions.expr import compile_expr, evaluate_expr
 from opcode_runtime.expressions.frames import FRAME_BYTES_MAX, HEADER, pack, unpack
@@ -85,7 +84,16 @@ class Workers(ABC):
             except OpcodeError as error:
                 error.pointer = pointer
                 raise
-        return template.render(scope, given=given)
+        try:
+            return template.render(scope, given=given)
+        except BudgetExceeded:  # no expression is left: some value makes a long text
+            return await self._written(
+                lambda: template.render(scope, given=given, limits=IN_WORKER)
+            )
+
+    async def _written(self, write: Callable[[], Any]) -> Any:
+        """Do what takes long in proportion to the data alone."""
+        return write()
 
     async def _anywhere(self, expression: Compiled, scope: Scope) -> Any:
         if not expression.needs_worker:
@@ -106,7 +114,7 @@ class InlineExpressionWorkers(Workers):
         """As `Workers.evaluate`, under a worker's limits of processor time."""
         await trio.lowlevel.checkpoint()
         if compiled.kind == "jq":
-            return _result(_answered_at_once(_request(compiled, scope)))
+            return result_of(_answered_at_once(request_frame(compiled, scope)))
         return evaluate(compiled, scope, limits=IN_WORKER)
 
     async def evaluate_expr(self, source: str, environment: dict[str, Any], now_ns: int) -> Any:
@@ -146,12 +154,12 @@ class ExpressionWorkers(Workers):
 
     async def evaluate(self, compiled: Compiled, scope: Scope) -> Any:
         """As `Workers.evaluate`; also raises OpcodeError(BUSY) when too many wait for a worker, or for too long."""
-        return await self._answer(_request(compiled, scope))
+        return await self._answer(request_frame(compiled, scope))
 
     async def evaluate_expr(self, source: str, environment: dict[str, Any], now_ns: int) -> Any:
         """As `Workers.evaluate_expr`; also raises OpcodeError(BUSY) as `evaluate`."""
         fields = {"expr": source, "environment": environment, "now_ns": now_ns}
-        return await self._answer(_packed(fields))
+        return await self._answer(packed(fields))
 
     async def _answer(self, request: bytes) -> Any:
         await self._enter()
@@ -160,7 +168,10 @@ class ExpressionWorkers(Workers):
         finally:
             self._places.release()
         self._evaluated += 1
-        return _result(reply)
+        return result_of(reply)
+
+    async def _written(self, write: Callable[[], Any]) -> Any:
+        return await trio.to_thread.run_sync(write)
 
     async def aclose(self) -> None:
         """End every worker at once."""
@@ -365,34 +376,6 @@ def _answered_at_once(request: bytes) -> dict[str, Any]:
         raise _died_of(done.returncode)
     reply: dict[str, Any] = unpack(answers[HEADER.size :])
     return reply
-
-
-def _request(compiled: Compiled, scope: Scope) -> bytes:
-    if compiled.kind == "jq":
-        return _packed({"jq": compiled.source, "input": jq_input(compiled, scope)})
-    fields = {
-        "source": compiled.source,
-        "step_ids": sorted(compiled.step_ids),
-        "parts": scope_parts(compiled, scope),
-    }
-    return _packed(fields)
-
-
-def _packed(fields: dict[str, Any]) -> bytes:
-    try:
-        return pack(fields)
-    except (ValueError, RecursionError) as error:
-        raise BudgetExceeded("nesting", f"the values are too much for a worker: {error}") from None
-
-
-def _result(reply: dict[str, Any]) -> Any:
-    error = reply.get("error")
-    if error is None:
-        return reply["value"]
-    code, message, details = ErrorCode(error["code"]), error["message"], error["details"]
-    if details and "limit" in details:
-        raise BudgetExceeded(details["limit"], message)
-    raise OpcodeError(code, message, details=details)
 
 
 def _busy(message: str) -> OpcodeError:

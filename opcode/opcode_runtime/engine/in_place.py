@@ -7,7 +7,6 @@ Rule 2: what turns out to need a worker, a slot or a task is left to its effect,
 from __future__ import annotations
 
 from opcode_runtime.actions import perform_in_place
-from opcode_runtime.actions.json_size import is_larger
 from opcode_runtime.core.plan import timeout_s
 from opcode_runtime.core.wanted import wishes
 from opcode_runtime.engine.compiled import Loaded
@@ -24,6 +23,7 @@ from opcode_runtime.engine.kit import Kit
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import effects as fx
 from opcode_runtime.model.errors import OpcodeError
+from opcode_runtime.model.json_size import is_larger
 from opcode_runtime.model.state import WorkflowState
 
 INPUT_BYTES_MAX = 64 << 10

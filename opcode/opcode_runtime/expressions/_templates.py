@@ -20,11 +20,12 @@ from opcode_runtime.expressions._compiled import (
     compile_part,
     evaluate,
 )
-from opcode_runtime.expressions._failures import Malformed, syntax_error
+from opcode_runtime.expressions._failures import BudgetExceeded, Malformed, syntax_error
 from opcode_runtime.expressions._scope import Scope
 from opcode_runtime.expressions._syntax import split_template
 from opcode_runtime.expressions._text import to_text
 from opcode_runtime.model.errors import OpcodeError, Problem
+from opcode_runtime.model.json_size import is_larger
 
 NESTING_MAX = 200
 
@@ -84,7 +85,7 @@ class CompiledTemplate:
         Arguments:
             scope: what names mean.
             given: values of expressions that were evaluated elsewhere, by `Compiled.source`.
-            limits: of each single expression.
+            limits: of each single expression, and of each value that becomes part of a longer text.
 
         Raises:
             OpcodeError: as `evaluate`, with `pointer` set to the string at fault.
@@ -189,7 +190,10 @@ def _filled(part: Any, filling: _Filling) -> Any:
 def _piece_text(pointer: str, piece: str | Compiled, filling: _Filling) -> str:
     if isinstance(piece, str):
         return piece
-    return to_text(filling.value(pointer, piece))
+    value = filling.value(pointer, piece)
+    if not isinstance(value, str) and is_larger(value, filling.limits.text_chars_max):
+        raise BudgetExceeded("text", "a value is too large to be written as text here")
+    return to_text(value)
 
 
 def _pointer_token(key: object) -> str:

@@ -73,7 +73,8 @@ async def ground(
 
 @pytest.fixture
 def clock() -> MockClock:
-    """Time that passes as everywhere, so that real services can answer, and can be put forward."""
+    """Time that passes as everywhere, so that real services can answer, and can be put forward. A test asks for it
+    by name, else it would not be the clock that it runs under."""
     return MockClock(rate=1)
 
 
@@ -87,6 +88,7 @@ async def virtual_ground(
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Ground]:
     """A ground whose door is a runtime under `clock`."""
+    assert trio.lowlevel.current_clock() is clock
     monkeypatch.setenv("PATH", toolchain)
     settings = Settings(allow_private=True, drain_s=0)
     async with open_runtime(tmp_path / "home", settings=settings) as runtime:

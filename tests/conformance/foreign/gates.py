@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from enum import Enum
 
 from tests.conformance.foreign.ground import Ground, Json
 from tests.conformance.stage import View
@@ -29,6 +30,12 @@ fi
 """
 
 
+class Free(Enum):
+    """A text that the definition has and this project does not repeat."""
+
+    TEXT = "text"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Gate:
     """A definition with one open question in it.
@@ -40,7 +47,8 @@ class Gate:
         asks: the `data_inject` that whoever answers must see.
         end: checks how it ended, given what was chosen.
         yes: an answer, and `no` another one; both differ from `fallback` wherever the options allow it.
-        fallback: what is chosen when nobody answers; None: the step fails then.
+        fallback: what is chosen when nobody answers: an option's id, a text of the definition's own, or None, and then
+            the step fails.
         timeout_s: after how long that is.
     """
 
@@ -51,7 +59,7 @@ class Gate:
     end: Callable[[Ground, View, str], None]
     yes: str
     no: str
-    fallback: str | None
+    fallback: str | Free | None
     timeout_s: int = 3600
     free: bool = False
 
@@ -324,7 +332,7 @@ GATES = [
         end=_free_form_end,
         yes="all is well",
         no="critical: act now",
-        fallback="no issues detected",
+        fallback=Free.TEXT,
         timeout_s=1800,
         free=True,
     ),

@@ -8,7 +8,7 @@ import pytest
 from trio.testing import MockClock
 
 from opcode_runtime import OpcodeError
-from tests.conformance.foreign.gates import GATES, Gate
+from tests.conformance.foreign.gates import GATES, Free, Gate
 from tests.conformance.foreign.ground import AGENT, Ground, Json
 from tests.conformance.stage import View
 
@@ -21,7 +21,7 @@ ANSWERS = [pytest.param(gate, gate.yes, id=f"{gate.file}-yes") for gate in GATES
 ANSWERS += [pytest.param(gate, gate.no, id=f"{gate.file}-no") for gate in PROMPT]
 APPROVAL = {"request_id": "r-1", "request_summary": "a new chair"}
 HOUR_S = 3600
-SLOW = {"onboarding-drip": 6.0}
+RATES = {"onboarding-drip": 6.0}
 """How much faster time passes for those that wait; none of their steps takes long."""
 
 
@@ -39,7 +39,10 @@ def check_question(gate: Gate, ground: Ground, view: View) -> None:
     assert asked["context"]["prompt_context"]
     options = {each["id"] for each in asked["options"]}
     assert options == set() if gate.free else {gate.yes, gate.no, gate.fallback} <= options
-    assert asked.get("fallback") == gate.fallback
+    if gate.fallback is Free.TEXT:
+        assert len(asked["fallback"].split()) > 1
+    else:
+        assert asked.get("fallback") == gate.fallback
     until_s = seconds_between(asked["created_at"], asked["timeout_at"])
     assert until_s == pytest.approx(gate.timeout_s, abs=0.01)
 
@@ -66,27 +69,28 @@ async def test_an_answer_is_acted_upon(ground: Ground, gate: Gate, choice: str) 
 async def test_without_an_answer_the_fallback_is_taken_at_the_deadline(
     virtual_ground: Ground, clock: MockClock, gate: Gate
 ) -> None:
-    clock.rate = SLOW.get(gate.file, 1)
+    clock.rate = RATES.get(gate.file, 1)
     view = await virtual_ground.run(gate.file, await gate.prepare(virtual_ground))
     check_question(gate, virtual_ground, view)
     clock.jump(gate.timeout_s - 30)
     assert (await virtual_ground.look(view.id)).status == "suspended"
     clock.jump(30)
+    (asked,) = view.decisions
     view = await virtual_ground.after(view)
     if gate.fallback is None:
         assert (view.status, view.statuses[gate.step_id]) == ("failed", "failed")
         assert view.steps[gate.step_id]["error"]["code"] == "TIMEOUT_ERROR"
         assert "TIMEOUT_ERROR" in str(view.error)
     else:
-        check_answered(gate, view, {"choice": gate.fallback, "resolved_by": "system"})
-        gate.end(virtual_ground, view, gate.fallback)
+        check_answered(gate, view, {"choice": asked["fallback"], "resolved_by": "system"})
+        gate.end(virtual_ground, view, asked["fallback"])
 
 
 async def test_onboarding_drip_answered_no_ends_as_well(
     virtual_ground: Ground, clock: MockClock
 ) -> None:
     (gate,) = [each for each in GATES if each.file == "onboarding-drip"]
-    clock.rate = SLOW[gate.file]
+    clock.rate = RATES[gate.file]
     view = await virtual_ground.run(gate.file, await gate.prepare(virtual_ground))
     check_question(gate, virtual_ground, view)
     view = await virtual_ground.answer(view, gate.no)
@@ -96,7 +100,7 @@ async def test_onboarding_drip_answered_no_ends_as_well(
 
 @pytest.mark.parametrize("gate", CHOICES, ids=[gate.file for gate in CHOICES])
 async def test_an_answer_that_is_not_among_the_options_is_refused_and_the_question_stays(
-    virtual_ground: Ground, gate: Gate
+    virtual_ground: Ground, clock: MockClock, gate: Gate
 ) -> None:
     view = await virtual_ground.run(gate.file, await gate.prepare(virtual_ground))
     with pytest.raises(OpcodeError) as refused:
@@ -132,7 +136,10 @@ async def test_two_reviewers_who_never_answer_reject_after_an_hour_each(
     for reviewer in ("reviewer1", "reviewer2"):
         assert [each["step_id"] for each in view.decisions] == [reviewer]
         clock.jump(HOUR_S)
-        view = await virtual_ground.after(view)
+        asked, view = view, await virtual_ground.after(view)
+        with pytest.raises(OpcodeError) as late:
+            await virtual_ground.answer(asked, "approve")
+        assert late.value.code == "CONFLICT"
     outputs = [view.outputs[each] for each in ("reviewer1", "reviewer2")]
     assert [(each["choice"], each["resolved_by"]) for each in outputs] == [("reject", "system")] * 2
     assert view.status == "completed"

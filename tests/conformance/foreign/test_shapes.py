@@ -1,4 +1,4 @@
-"""Shapes that foreign definitions have and no document explains: each is taken as it stands, in definitions of our own."""
+"""Shapes that foreign definitions have and no document explains, in definitions of our own: each is taken as it is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 import trio
+from trio.testing import MockClock
 
 from tests.conformance.foreign.ground import Ground, Json, logged, sha256
 from tests.conformance.stage import Stage, ask, echo, flow, step
@@ -42,7 +43,7 @@ async def test_assert_equals_takes_200_and_its_text_for_the_same(ground: Ground)
     ids=["int", "float", "bool", "object"],
 )
 async def test_crypto_hash_of_what_is_no_text_is_that_of_its_text(
-    stage: Stage, value: object, text: str
+    stage: Stage, autojump_clock: MockClock, value: object, text: str
 ) -> None:
     data = {"data": "${{inputs.value}}"}
     view = await stage.play(step("hash", "crypto.hash", params=data), inputs={"value": value})
@@ -52,7 +53,7 @@ async def test_crypto_hash_of_what_is_no_text_is_that_of_its_text(
 @pytest.mark.parametrize("name", ["event_type", "signal", "event"])
 @pytest.mark.parametrize("carrier", ["payload", "data"])
 async def test_workflow_emit_takes_the_event_and_its_payload_by_any_of_their_names(
-    stage: Stage, name: str, carrier: str
+    stage: Stage, autojump_clock: MockClock, name: str, carrier: str
 ) -> None:
     params = {name: "paid", carrier: {"sum": "${{inputs.sum}}"}}
     view = await stage.play(step("emit", "workflow.emit", params=params), inputs={"sum": 12.5})
@@ -61,7 +62,7 @@ async def test_workflow_emit_takes_the_event_and_its_payload_by_any_of_their_nam
 
 
 async def test_workflow_log_keeps_further_parameters_as_fields_with_their_types(
-    stage: Stage,
+    stage: Stage, autojump_clock: MockClock
 ) -> None:
     fields = {"count": 3, "ratio": 0.5, "who": ["a"], "nested": {"x": None}}
     params = {"message": "m", "level": "warn", "data": [1]} | {
@@ -130,7 +131,7 @@ SCHEMA = {
 
 
 async def test_an_optional_input_that_was_not_given_reads_as_empty_and_stops_nothing(
-    stage: Stage,
+    stage: Stage, autojump_clock: MockClock
 ) -> None:
     view = await stage.rest(
         await stage.start(
@@ -157,7 +158,9 @@ async def test_an_optional_input_that_was_not_given_reads_as_empty_and_stops_not
     assert [(each["status"], each["reason"]) for each in skipped] == [("skipped", "guard")] * 2
 
 
-async def test_uuid_needs_no_params_and_a_branch_may_hold_no_steps(stage: Stage) -> None:
+async def test_uuid_needs_no_params_and_a_branch_may_hold_no_steps(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
     empty = {"expression": "inputs.go", "branches": {"true": []}}
     view = await stage.play(
         step("id", "crypto.uuid"),
@@ -173,7 +176,9 @@ async def test_uuid_needs_no_params_and_a_branch_may_hold_no_steps(stage: Stage)
     assert view.outputs["side"] == {"mode": "all", "branches": [None, 1]}
 
 
-async def test_a_gate_in_a_loop_stops_its_iteration_and_goes_on_item_by_item(stage: Stage) -> None:
+async def test_a_gate_in_a_loop_stops_its_iteration_and_goes_on_item_by_item(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
     inner = ask("prioritize", data_inject={"ticket": "loop.item"}, fallback="no")
     after = echo("route", "${{loop.item.id}}: ${{steps.prioritize.choice}}", "prioritize")
     body = {"over": "inputs.tickets", "body": [inner, after]}
@@ -190,7 +195,9 @@ async def test_a_gate_in_a_loop_stops_its_iteration_and_goes_on_item_by_item(sta
     assert view.output == {"iterations": 2, "results": ["1: yes", "2: no"]}
 
 
-async def test_an_answer_after_55_minutes_is_in_time_in_a_workflow_of_5(stage: Stage) -> None:
+async def test_an_answer_after_55_minutes_is_in_time_in_a_workflow_of_5(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
     view = await stage.play(
         step("before", params={"seconds": 200}),
         ask("gate", "before", timeout="1h", fallback="no"),
@@ -204,7 +211,9 @@ async def test_an_answer_after_55_minutes_is_in_time_in_a_workflow_of_5(stage: S
     assert (view.status, view.output) == ("completed", "done")
 
 
-async def test_what_a_workflow_spent_before_a_gate_counts_after_it(stage: Stage) -> None:
+async def test_what_a_workflow_spent_before_a_gate_counts_after_it(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
     view = await stage.play(
         step("before", params={"seconds": 200}),
         ask("gate", "before", timeout="1h"),
@@ -219,7 +228,7 @@ async def test_what_a_workflow_spent_before_a_gate_counts_after_it(stage: Stage)
 
 
 async def test_a_gate_of_an_hour_takes_its_fallback_in_a_workflow_of_5_minutes(
-    stage: Stage,
+    stage: Stage, autojump_clock: MockClock
 ) -> None:
     handle = await stage.start(
         ask("gate", timeout="1h", fallback="no"),
@@ -235,14 +244,18 @@ async def test_a_gate_of_an_hour_takes_its_fallback_in_a_workflow_of_5_minutes(
     assert view.outputs["gate"]["resolved_by"] == "system"
 
 
-async def test_a_free_form_gate_takes_any_text_with_and_without_a_fallback(stage: Stage) -> None:
+async def test_a_free_form_gate_takes_any_text_with_and_without_a_fallback(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
     for config in ({"fallback": "nothing said"}, {}):
         view = await stage.play(flow("g", "reasoning", config={"options": [], **config}))
         view = await stage.decide(view, "a sentence, in any words")
         assert view.output["choice"] == "a sentence, in any words"
 
 
-async def test_an_unknown_parameter_is_a_warning_and_is_not_handed_on(stage: Stage) -> None:
+async def test_an_unknown_parameter_is_a_warning_and_is_not_handed_on(
+    stage: Stage, autojump_clock: MockClock
+) -> None:
     params = {"data": "hello", "colour": "blue"}
     steps = [step("hash", "crypto.hash", params=params)]
     reply = await stage.define({"steps": steps})
