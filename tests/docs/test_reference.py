@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from opcode_runtime.testing import reference, reference_words
+from opcode_runtime.core import fsm
+from opcode_runtime.testing import reference, reference_language_words, reference_words
 
 from .blocks import ROOT
 
@@ -38,6 +40,42 @@ def test_a_setting_without_words_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delitem(reference_words.SETTINGS, "pool_size")
     with pytest.raises(LookupError, match="pool_size"):
         reference.pages()
+
+
+def test_a_key_or_a_change_of_status_without_words_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(reference_language_words.KEYS["loop"], "over")
+    with pytest.raises(LookupError, match="loop: .* over"):
+        reference.pages()
+    monkeypatch.undo()
+    monkeypatch.delitem(reference_language_words.WHEN_STEP, "failed step_reset")
+    with pytest.raises(LookupError, match="failed step_reset"):
+        reference.pages()
+    monkeypatch.undo()
+    monkeypatch.setitem(reference_language_words.OURS, "retry", frozenset({"jitter", "gone"}))
+    with pytest.raises(LookupError, match="gone"):
+        reference.pages()
+
+
+def test_every_key_of_ours_is_marked_and_listed_on_one_page() -> None:
+    page = reference.pages()["definition.md"]
+    listed = page[page.index("## Keys of ours") :]
+    for table, ours in reference_language_words.OURS.items():
+        part = page[page.index(f"## {reference_language_words.TITLES[table]}\n") :]
+        for key in ours:
+            assert f"| `{key}` + |" in part
+            assert f"`{key}`" in listed
+
+
+def test_the_state_machines_are_drawn_from_the_tables() -> None:
+    page = reference.pages()["state-machines.md"]
+    for (before, event), after in [*fsm.WORKFLOW.items(), *fsm.STEP.items()]:
+        if before.value != "scheduled":
+            assert f"| `{before.value}` | `{event}` | `{after.value}` |" in page
+            assert re.search(
+                rf"^    {before.value} --> {after.value}: .*\b{event}\b", page, re.MULTILINE
+            )
 
 
 def test_every_page_names_what_it_is_made_from() -> None:

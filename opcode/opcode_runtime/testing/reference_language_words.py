@@ -78,7 +78,8 @@ KEYS: dict[str, dict[str, str]] = {
         "over": "What `for_each` goes over: a list, an expression, or a jq filter.",
         "condition": "What `while` and `until` test; sees `iter.index`, `iter.last` and the outputs of the body.",
         "body": "The steps of one iteration.",
-        "max_iter": "The most iterations; 0 or left out: no bound but `limits.iterations_max`, beyond which the loop fails.",
+        "max_iter": "The most iterations; 0 or left out: no bound but `limits.iterations_max`, beyond which the loop "
+        "fails.",
         "max_concurrency": "Iterations of `for_each` at a time, 1 when left out.",
     },
     "parallel": {
@@ -137,8 +138,8 @@ WHEN_WORKFLOW: dict[str, str] = {
     "active workflow_suspended": "Nothing can go on by itself (`decision`, `child`), the signal `pause` came, "
     "`timeout` ran out under `on_timeout: suspend`, or a crash cut it under `recovery: suspend`.",
     "suspended workflow_suspended": "The signal `pause` came while it waited for a decision or a sub-workflow.",
-    "suspended workflow_resumed": "A decision was settled or a sub-workflow goes on; after `pause`, `timeout` and "
-    "`recovery` only the signal `resume`.",
+    "suspended workflow_resumed": "A decision was settled, a sub-workflow goes on, or the workflow has to be wound up "
+    "(cancelled, out of time); after `pause`, `timeout` and `recovery` otherwise only the signal `resume`.",
     "active workflow_interrupted": "The daemon was away while it was active.",
     "active workflow_resumed": "Behind `workflow_interrupted`, with the reason `restart`.",
     "active workflow_timed_out": "Its own `timeout` ran out; `on_timeout` says what follows.",
