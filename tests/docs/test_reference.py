@@ -46,7 +46,7 @@ def test_a_key_or_a_change_of_status_without_words_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delitem(reference_language_words.KEYS["loop"], "over")
-    with pytest.raises(LookupError, match="loop: .* over"):
+    with pytest.raises(LookupError, match=r"keys of loop: .* over"):
         reference.pages()
     monkeypatch.undo()
     monkeypatch.delitem(reference_language_words.WHEN_STEP, "failed step_reset")

@@ -77,7 +77,7 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
             loaded, state = recovery.fold(self._kit, self.stream, await self.read_stream())
         self._take_up(loaded, state)
         rested = self._kit.wakeups.back(self.stream)
-        if not rested and _was_cut(state):
+        if _was_cut(state, rested=rested):
             now = self._kit.clock.now()
             await self._turn(
                 cmd.Recover(
@@ -181,10 +181,13 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
     def _rest(self) -> None:
         """Leave memory when there is nothing to wait for in it, or nothing but a moment that is far off.
 
-        Not while it only comes to life: whoever brings it up would find it gone, and begin anew.
+        Not while it only comes to life: whoever brings it up would find it gone, and begin anew. Nor while it has
+        messages: what was accepted is still handled after a stop, and what that started would be cut.
         """
         if self._starting:
             self.report(cmd.Tick(at=self._kit.clock.now()))
+            return
+        if not self.actor_inbox.empty():
             return
         state = self._state
         if state.status in ENDED or not state.workflow_id:
@@ -205,8 +208,9 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         return self._loaded, self._state, self._effects, self._in_place
 
 
-def _was_cut(state: WorkflowState) -> bool:
-    """Whether the end of the last process cut something here: an active workflow, or what ran under a pause."""
+def _was_cut(state: WorkflowState, *, rested: bool) -> bool:
+    """Whether the end of the last process, or of an actor, cut something here: an active workflow that did not leave
+    memory by itself, or whatever was under way."""
     if state.status is WorkflowStatus.ACTIVE:
-        return True
+        return not rested or bool(state.running)
     return state.suspended_for == "pause" and bool(state.running)
