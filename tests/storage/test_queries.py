@@ -22,6 +22,7 @@ def _status(journal: Journal, workflow_id: str) -> str:
     assert row is not None
     listed = [row.id for row in journal.workflows(status=row.status)]
     assert workflow_id in listed
+    assert journal.workflow_status(workflow_id) == row.status
     return row.status
 
 
@@ -42,6 +43,13 @@ def test_the_status_of_a_workflow_follows_its_events(journal: Journal) -> None:
     assert row is not None
     assert (row.created_at, row.started_at, row.completed_at) == (1.0, 2.0, 5.0)
     assert (row.inputs, row.output, row.error) == ({"a": 1}, [1], None)
+
+
+def test_the_status_is_read_past_values_of_every_kind(journal: Journal) -> None:
+    inputs = {"huge": 2**200, "surrogate": "\ud800", "deep": [[{"a": [1.5, None, True]}]]}
+    _append(journal, "w", created("w", inputs=inputs))
+    assert journal.workflow_status("w") == "pending"
+    assert journal.workflow_status("nobody") is None
 
 
 def test_a_suspended_workflow_says_why_until_it_goes_on(journal: Journal) -> None:

@@ -177,7 +177,7 @@ def _suspended(plan: Plan, state: WorkflowState, reason: str, at: float) -> ev.A
 
 
 def wake_at(plan: Plan, state: WorkflowState, at: float, *, held: bool) -> float | None:
-    """When something falls due in a workflow that is suspended from `at` on; at once where a sub-workflow is watched."""
+    """When something falls due in a workflow suspended from `at` on; at once where it watches a sub-workflow."""
     due: list[float] = [at] if state.children else []
     if not held:
         opened = (state.decisions[name].timeout_at for name in state.asking.values())
@@ -199,14 +199,14 @@ def _wind_up(plan: Plan, state: WorkflowState, at: float) -> Events:
         return (ev.WorkflowCancelled(at=at, agent_id=who, reason=why),)
     if state.unfinished or state.children:
         return ()
-    failure = _failure(state)
-    if failure is None and not state.output_known:
+    error = failure(state)
+    if error is None and not state.output_known:
         return ()
-    hook = "on_error" if failure is not None else "on_complete"
+    hook = "on_error" if error is not None else "on_complete"
     if hook in plan.hooks and state.hook is None:
         return (_scheduled(plan, state, hook, at),)
-    if failure is not None:
-        return (ev.WorkflowFailed(at=at, error=failure, output=state.output),)
+    if error is not None:
+        return (ev.WorkflowFailed(at=at, error=error, output=state.output),)
     return (ev.WorkflowCompleted(at=at, output=state.output),)
 
 
@@ -219,7 +219,7 @@ def _scheduled(plan: Plan, state: WorkflowState, hook: str, at: float) -> ev.Any
     return ev.HookScheduled(at=at, step_id=path, hook=hook)  # type: ignore[arg-type]
 
 
-def _failure(state: WorkflowState) -> ErrorInfo | None:
+def failure(state: WorkflowState) -> ErrorInfo | None:
     """The error that a workflow is going to end with."""
     ending = state.ending or _left_over(state)
     if ending is None:

@@ -85,7 +85,7 @@ def _events(kit: Kit, by: Filter) -> dict[str, Any]:
             "events are listed for one workflow: filter.workflow_id is needed",
             pointer="/filter/workflow_id",
         )
-    if kit.journal.workflow(workflow_id) is None:
+    if kit.journal.workflow_status(workflow_id) is None:
         raise unknown_workflow(workflow_id)
     limit = _limit(by)
     kind, step_id = _text(by, "event_type"), _text(by, "step_id")

@@ -20,6 +20,9 @@ from opcode_runtime.model.ids import unmarked
 from opcode_runtime.model.record import Record
 from opcode_runtime.model.state import WorkflowState
 
+_SHORT_EVENTS = 500
+"""A journal of so many events is folded in a few milliseconds, where it is read."""
+
 T = TypeVar("T")
 
 
@@ -39,6 +42,27 @@ def fold(
     Raises:
         OpcodeError: NOT_FOUND where there are none; STORE_ERROR when they cannot be folded.
     """
+    loaded = _loaded_for(kit, workflow_id, records)
+    return loaded, _replay(loaded, records)
+
+
+async def look_at(
+    kit: Kit, workflow_id: str, show: Callable[[WorkflowState, Sequence[Record]], T]
+) -> T:
+    """What `show` makes of a workflow as the journal has it now; off the loop where that is much.
+
+    Raises:
+        OpcodeError: as `fold`.
+    """
+    records = await read_off_loop(kit.clock, lambda: kit.journal.read(workflow_id))
+    loaded = _loaded_for(kit, workflow_id, records)
+    if len(records) <= _SHORT_EVENTS:
+        return show(_replay(loaded, records), records)
+    return await read_off_loop(kit.clock, lambda: show(_replay(loaded, records), records))
+
+
+def _loaded_for(kit: Kit, workflow_id: str, records: Sequence[Record | Stored[AnyEvent]]) -> Loaded:
+    """The template that a workflow was created with."""
     if not records or not isinstance(records[0].event, WorkflowCreated):
         raise unknown_workflow(workflow_id)
     created = records[0].event
@@ -49,10 +73,14 @@ def fold(
             f"workflow {workflow_id} was created with another definition of "
             f"{created.template_name}@{created.template_version} than the one stored",
         )
+    return loaded
+
+
+def _replay(loaded: Loaded, records: Sequence[Record | Stored[AnyEvent]]) -> WorkflowState:
     state = WorkflowState()
     for record in records:
         evolve(loaded.plan, state, record.event)
-    return loaded, state
+    return state
 
 
 def unknown_workflow(workflow_id: str) -> OpcodeError:

@@ -11,7 +11,7 @@ from opcode_runtime.engine import define, query, removal, run
 from opcode_runtime.engine.agents import Agents
 from opcode_runtime.engine.keys import Key, Keys, holder, key_of
 from opcode_runtime.engine.kit import Kit
-from opcode_runtime.engine.recovery import fold, read_off_loop, unknown_workflow
+from opcode_runtime.engine.recovery import look_at, unknown_workflow
 from opcode_runtime.engine.requests import (
     AnyRequest,
     Define,
@@ -21,7 +21,7 @@ from opcode_runtime.engine.requests import (
     Signal,
     Status,
 )
-from opcode_runtime.engine.views import event_view, workflow_view
+from opcode_runtime.engine.views import status_view
 from opcode_runtime.engine.workflows import Workflows
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
@@ -99,18 +99,14 @@ class Router:
         return await run.wait_for_rest(self._kit, workflow_id, wait_s)
 
     async def _status(self, request: Status) -> dict[str, Any]:
-        kit = self._kit
         self._check_known(request.workflow_id)
-        records = await read_off_loop(kit.clock, lambda: kit.journal.read(request.workflow_id))
-        _, state = fold(kit, request.workflow_id, records)
-        view = workflow_view(state)
-        view["agent_id"] = state.agent_id
-        view["inputs"] = state.inputs
-        view["context"] = state.context
-        fresh = [record for record in records if record.seq > request.since_seq]
-        shown = fresh[max(0, len(fresh) - request.events_max) :]
-        view["events"] = [event_view(record) for record in reversed(shown)]
-        view["has_more"] = len(shown) < len(fresh)
+        view = await look_at(
+            self._kit,
+            request.workflow_id,
+            lambda state, records: status_view(
+                state, records, since_seq=request.since_seq, events_max=request.events_max
+            ),
+        )
         if request.workflow_id in self._workflows.quarantined:
             view["quarantined"] = self._workflows.quarantined[request.workflow_id]
         return view
@@ -157,10 +153,10 @@ class Router:
 
     def _check_known(self, workflow_id: str) -> str:
         """The status of a workflow, or NOT_FOUND."""
-        row = self._kit.journal.workflow(workflow_id)
-        if row is None:
+        status = self._kit.journal.workflow_status(workflow_id)
+        if status is None:
             raise unknown_workflow(workflow_id)
-        return row.status
+        return status
 
     def now(self) -> str | None:
         """The engine's wall-clock time as text."""

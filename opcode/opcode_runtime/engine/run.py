@@ -18,7 +18,7 @@ from opcode_runtime.engine.define import check_in_use
 from opcode_runtime.engine.evaluate import render_anywhere, seconds
 from opcode_runtime.engine.keys import Keys, holder, key_of
 from opcode_runtime.engine.kit import Commander, Kit
-from opcode_runtime.engine.recovery import fold, read_off_loop
+from opcode_runtime.engine.recovery import look_at
 from opcode_runtime.engine.requests import Run
 from opcode_runtime.engine.schemas import with_defaults
 from opcode_runtime.engine.scope import creation_scope
@@ -159,17 +159,14 @@ async def wait_for_rest(kit: Kit, workflow_id: str, wait_s: float) -> dict[str, 
 
 
 async def wait_for_status(kit: Kit, workflow_id: str, statuses: frozenset[str]) -> None:
-    """Wait until the journal has the workflow in one of `statuses`. Costs one row for each time it grows."""
+    """Wait until the journal has the workflow in one of `statuses`. Costs one look for each time it grows."""
     with kit.hub.watch(workflow_id) as watch:
         while True:
-            row = kit.journal.workflow(workflow_id)
-            if row is not None and row.status in statuses:
+            if kit.journal.workflow_status(workflow_id) in statuses:
                 return
             await watch.wait()
 
 
 async def show(kit: Kit, workflow_id: str) -> dict[str, Any]:
     """A workflow as the journal has it now."""
-    records = await read_off_loop(kit.clock, lambda: kit.journal.read(workflow_id))
-    _, state = fold(kit, workflow_id, records)
-    return workflow_view(state)
+    return await look_at(kit, workflow_id, lambda state, _: workflow_view(state))

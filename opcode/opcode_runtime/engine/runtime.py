@@ -42,6 +42,7 @@ from opcode_runtime.engine.slots import StepSlots
 from opcode_runtime.engine.templates import Templates
 from opcode_runtime.engine.wakeups import Wakeups
 from opcode_runtime.engine.workflows import Workflows, open_workflows
+from opcode_runtime.expressions import compile_expression
 from opcode_runtime.model.settings import Settings
 from opcode_runtime.sandbox import sweep
 from opcode_runtime.storage import Journal
@@ -226,6 +227,8 @@ async def _open_and_recover(
     nursery.start_soon(_watch_poison, writer)
     await workflows.recover(_to_take_up(kit))
     nursery.start_soon(kit.wakeups.run)
+    if not kit.clock.virtual:
+        nursery.start_soon(trio.to_thread.run_sync, _warm_up)
     runtime.ready.set()
     return runtime
 
@@ -307,6 +310,11 @@ def _action_settings(settings: Settings, data_dir: Path) -> ActionSettings:
         output_bytes_max=settings.limits.output_bytes_max,
         file_bytes_max=settings.limits.file_bytes_max,
     )
+
+
+def _warm_up() -> None:
+    """Build what the first expression would otherwise build on the loop: the grammar takes a fifth of a second."""
+    compile_expression("inputs.a == 'a' && has(inputs.b)")
 
 
 def _to_take_up(kit: Kit) -> list[str]:

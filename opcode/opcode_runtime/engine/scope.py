@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from opcode_runtime.core.advance import failure
 from opcode_runtime.core.bookkeeping import marked
 from opcode_runtime.core.paths import Place, enclosing, find, place_of
 from opcode_runtime.core.plan import Plan
@@ -155,8 +156,9 @@ def _scope(
 ) -> Scope:
     started_at = rfc3339(state.started_at)
     workflow = _workflow(state.workflow_id, state.name, loaded, state.agent_id, started_at)
-    if state.ending is not None and state.ending.error is not None:
-        workflow["error"] = msgspec.to_builtins(state.ending.error)
+    error = failure(state) if state.hook is not None else None
+    if error is not None:
+        workflow["error"] = msgspec.to_builtins(error)
     return Scope(
         steps=StepsSeen(loaded.plan, state, place),
         inputs=state.inputs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -49,6 +50,21 @@ def workflow_view(state: WorkflowState) -> View:
     if state.completed_at is not None:
         view["completed_at"] = rfc3339(state.completed_at)
     view["next"] = next_call(state)
+    return view
+
+
+def status_view(
+    state: WorkflowState, records: Sequence[Record], *, since_seq: int, events_max: int
+) -> View:
+    """What `status` says: everything, with the newest events first."""
+    view = workflow_view(state)
+    view["agent_id"] = state.agent_id
+    view["inputs"] = state.inputs
+    view["context"] = state.context
+    fresh = [record for record in records if record.seq > since_seq]
+    shown = fresh[max(0, len(fresh) - events_max) :]
+    view["events"] = [event_view(record) for record in reversed(shown)]
+    view["has_more"] = len(shown) < len(fresh)
     return view
 
 

@@ -34,8 +34,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The settings of a runtime and of its daemon, with their defaults.
 
-    `answers` maps `*`, an action or `template/step` to `retry`, `skip` or `fail`: how doubt is settled unattended; for a
-    reasoning step to the id of an option, or to a text.
+    `answers` maps `*`, an action or `template/step` to `retry`, `skip` or `fail`: how doubt is settled unattended; for
+    a reasoning step to the id of an option, or to a text.
     """
 
     listen_addr: str = "127.0.0.1:4100"

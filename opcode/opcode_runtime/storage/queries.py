@@ -11,7 +11,7 @@ from opcode_runtime.model.events import WorkflowCreated
 from opcode_runtime.model.record import AgentRow, DecisionRow, KeyRow, WorkflowRow
 from opcode_runtime.storage import keys
 from opcode_runtime.storage.agents import agent_row, listed_agents
-from opcode_runtime.storage.codec import decode_row
+from opcode_runtime.storage.codec import decode_row, row_status
 from opcode_runtime.storage.errors import JournalCorrupt
 from opcode_runtime.storage.projections import OPEN, listings
 from opcode_runtime.storage.reader import StreamReader, read_stream
@@ -59,6 +59,16 @@ class Projections(StreamReader):
         """The summary of a workflow."""
         with self._reading() as txn:
             return workflow_row(txn, self._tables, workflow_id)
+
+    def workflow_status(self, workflow_id: str) -> str | None:
+        """The status of a workflow, without its inputs and output, which may be large; None when there is none."""
+        key = keys.text(workflow_id)
+        with self._reading() as txn:
+            value = txn.get(key, db=self._tables.workflows)
+            if value is None:
+                _check_rowless(txn, self._tables, workflow_id, self._tables.head(txn, key).seq)
+                return None
+            return row_status(key, value)
 
     def workflows(
         self,
