@@ -198,14 +198,19 @@ class _Planner:
         A hook begins when the top level has ended: nobody there waits for what it may call.
         """
         callers: dict[str, dict[str, None]] = {}
-        for step in list(self.steps.values()):
+        for step, target in self._calls():
+            found = callers.setdefault(target, {})
+            caller = _ancestor(step.key, self.steps[target].body)
+            if caller not in self.hooks:
+                found[caller] = None
+        return callers
+
+    def _calls(self) -> Iterator[tuple[StepPlan, str]]:
+        """Each step that may call for another one, and which."""
+        for step in self.steps.values():
             for target in (step.fallback, step.verify.probe if step.verify else None):
                 if target in self.steps:
-                    found = callers.setdefault(target, {})
-                    caller = _ancestor(step.key, self.steps[target].body)
-                    if caller not in self.hooks:
-                        found[caller] = None
-        return callers
+                    yield step, target
 
 
 def _ancestor(key: str, body: str) -> str:
