@@ -71,11 +71,17 @@ def _suspended(plan: Plan, state: WorkflowState, event: ev.WorkflowSuspended) ->
 
 
 def _resumed(plan: Plan, state: WorkflowState, event: ev.WorkflowResumed) -> None:
-    """After its timeout or a crash that held it, the workflow has its whole timeout again."""
+    """After its timeout or a crash that held it, the workflow has its whole timeout again. After a pause a failure that
+    stops everything does so.
+    """
     held_for, state.suspended_for = state.suspended_for, None
     _move(plan, state, event)
     if held_for in {"timeout", "recovery"}:
         state.clock_s, state.clock_since, state.timed_out = 0.0, event.at, False
+    ending = state.ending
+    if held_for == "pause" and ending is not None and ending.at_once and state.hook is None:
+        stops = WORKFLOW_CANCELLED if ending.status == "cancelled" else WORKFLOW_STOPS
+        withdraw_everything(plan, state, stops)
     if event.reason == "signal":
         state.resumes += 1
 

@@ -116,12 +116,13 @@ def _in_hook(state: WorkflowState, step: StepState) -> bool:
 
 
 def _end(plan: Plan, state: WorkflowState, path: str, error: ErrorInfo, *, at_once: bool) -> None:
-    """The workflow is going to fail; the first error stays."""
+    """The workflow is going to fail; the first error stays. Under a pause what runs may end: see `evolve._resumed`."""
     if state.ending is None:
         state.ending = Ending("failed", at_once, error, step_id=path)
     elif at_once:
         state.ending = msgspec.structs.replace(state.ending, at_once=True)
-    withdraw_everything(plan, state, WORKFLOW_STOPS if at_once else WORKFLOW_FAILS)
+    stops = at_once and state.suspended_for != "pause"
+    withdraw_everything(plan, state, WORKFLOW_STOPS if stops else WORKFLOW_FAILS)
 
 
 def _fail_list(plan: Plan, state: WorkflowState, path: str) -> None:
