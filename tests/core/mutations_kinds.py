@@ -163,7 +163,7 @@ TOP_KINDS = (
     Kind("recovery with a typo", whole(faults.top_values("recovery", "suspned", "Suspend"))),
     Kind(
         "min_isolation with a typo",
-        whole(faults.top_values("min_isolation", "rlimit", "bubblewrap")),
+        whole(faults.top_values("min_isolation", "rlimit", "limits")),
     ),
 )
 

@@ -58,12 +58,18 @@ def test_every_key_of_the_language_is_accepted() -> None:
         flow("g", "reasoning", prompt_context="?", data_inject={"x": "inputs.y"}, options=[{"id": "a"}], timeout="1h",
              fallback="a", target_agent="ann"),
         on_complete=step("done"), on_error=parallel("oops", [step("x")]), on_timeout="suspend", timeout="1h",
-        recovery="suspend", min_isolation="landlock", timeout_includes_suspension=True, metadata={}, context={},
+        recovery="suspend", min_isolation="rlimits", timeout_includes_suspension=True, metadata={}, context={},
         inputs={}, output=None,
     )  # fmt: skip
     assert checked.errors == ()
     assert checked.definition is not None
     assert checked.definition.on_error is not None
+
+
+@pytest.mark.parametrize("level", ["landlock", "bwrap"])
+def test_a_fence_that_is_not_there_is_refused_instead_of_being_ignored(level: str) -> None:
+    errors = check(step("a"), min_isolation=level).errors
+    assert [(e.pointer, "not available" in e.message) for e in errors] == [("/min_isolation", True)]
 
 
 @pytest.mark.parametrize(

@@ -346,3 +346,17 @@ async def test_an_answer_after_the_deadline_is_refused_even_while_the_fallback_w
             await runtime.signal(workflow_id, "decision", {"choice": "mine"})
         await runtime.signal(workflow_id, "resume")
         assert (await runtime.handle(workflow_id).result())["choice"] == "z"
+
+
+async def test_what_a_timeout_cuts_inside_an_ignored_flow_step_has_lost_no_race(
+    tmp_path: Path, world: World, autojump_clock: MockClock
+) -> None:
+    flow = {
+        "id": "c", "type": "condition", "timeout": "5s", "on_error": {"strategy": "ignore"},
+        "config": {"expression": "1", "branches": {"1": [waiting(duration="1h")]}},
+    }  # fmt: skip
+    async with life(tmp_path, world) as runtime:
+        workflow_id = await starting({"steps": [flow]}, 10)(runtime)
+        view = await runtime.status(workflow_id)
+    assert statuses(view) == {"c": "completed", "c.1.wait": "skipped"}
+    assert view["steps"]["c.1.wait"]["reason"] == "cancelled"

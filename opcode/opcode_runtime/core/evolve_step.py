@@ -45,7 +45,8 @@ def _step(plan: Plan, state: WorkflowState, event: Any) -> StepState:
     step.status = step_after(step.status, str(event.__struct_config__.tag), step.path)
     books.leave_lists(state, step.path)
     if step.flow is not None:
-        how = RACE_LOST if isinstance(event, ev.StepCompleted) else FLOW_STOPS
+        won = isinstance(event, ev.StepCompleted) and not step.ignored
+        how = RACE_LOST if won else FLOW_STOPS
         withdraw_inside(plan, state, step, how)
         step.flow = None
     return step
