@@ -157,7 +157,9 @@ def _out_of_range(settings: Settings) -> list[tuple[str, str]]:
     return found + _limits_out_of_range(settings.limits)
 
 
-_MAY_BE_ZERO = frozenset({"depth_max", "reopenings_max", "breaker_failures_max", "breaker_cooldown_s"})
+_MAY_BE_ZERO = frozenset(
+    {"depth_max", "reopenings_max", "breaker_failures_max", "breaker_cooldown_s"}
+)
 
 
 def _limits_out_of_range(limits: Limits) -> list[tuple[str, str]]:
