@@ -260,3 +260,31 @@ async def test_every_state_of_a_step_can_be_skipped(
     assert {view["steps"][name].get("reason") for name in names} == {"signal"}
     assert view["steps"]["after"]["status"] == "completed"
     assert (await runtime.status(child))["status"] == "cancelled"
+
+
+async def test_a_workflow_that_fails_waits_for_no_child_that_asks(
+    tmp_path: Path, world: World, autojump_clock: MockClock
+) -> None:
+    world.failures["late"] = 9
+    child = step("run", "workflow.run", params={"template_name": "child"})
+    async with open_runtime(tmp_path, actions=world.actions()) as runtime:
+        await runtime.define("child", {"steps": [question()]})
+        await runtime.define("t", {"steps": [child, work("late", seconds=10)]})
+        handle = await runtime.run("t")
+        view = await handle.wait(3600)
+        assert (view["status"], statuses(view)) == ("failed", {"run": "skipped", "late": "failed"})
+        below = await runtime.status(view["steps"]["run"]["child_workflow_id"])
+    assert below["status"] == "cancelled"
+
+
+async def test_only_its_agent_may_cancel_a_decision_that_is_meant_for_one(
+    tmp_path: Path, world: World, autojump_clock: MockClock
+) -> None:
+    async with open_runtime(tmp_path, actions=world.actions()) as runtime:
+        await runtime.define("t", {"steps": [question(target_agent="bob")]})
+        handle = await runtime.run("t")
+        await handle.wait(10)
+        with pytest.raises(OpcodeError, match="'bob'"):
+            await runtime.signal(handle.workflow_id, "cancel", step_id="ask", agent_id="ann")
+        await runtime.signal(handle.workflow_id, "cancel", step_id="ask", agent_id="bob")
+        assert (await handle.wait(10))["steps"]["ask"]["reason"] == "signal"

@@ -105,16 +105,24 @@ def _settled(decision_: DecisionState) -> str:
 
 def _check(decision_: DecisionState, command: cmd.SignalSent) -> cmd.Rejected | None:
     """Who answers, when, and whether the answer is one of the options."""
-    target = decision_.target_agent_id
-    if target is not None and command.agent_id != target:
-        return refuse(
-            ErrorCode.VALIDATION_ERROR,
-            f"this decision is for agent {target!r}, the signal came from {command.agent_id!r}",
-        )
+    stranger = check_target(decision_, command)
+    if stranger is not None:
+        return stranger
     due = decision_.timeout_at
     if due is not None and command.at >= due:
         return refuse(ErrorCode.CONFLICT, f"the decision fell due at {rfc3339(due)}")
     return _check_choice(decision_, command.payload.get("choice"))
+
+
+def check_target(decision_: DecisionState, command: cmd.SignalSent) -> cmd.Rejected | None:
+    """Refuse a signal about a decision that is another agent's."""
+    target = decision_.target_agent_id
+    if target is None or command.agent_id == target:
+        return None
+    return refuse(
+        ErrorCode.VALIDATION_ERROR,
+        f"this decision is for agent {target!r}, the signal came from {command.agent_id!r}",
+    )
 
 
 def _check_choice(decision_: DecisionState, choice: Any) -> cmd.Rejected | None:

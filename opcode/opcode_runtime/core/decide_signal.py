@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from opcode_runtime.core.decide_decision import decision, open_decision
+from opcode_runtime.core.decide_decision import check_target, decision, open_decision
 from opcode_runtime.core.decide_reopen import retry, skip
 from opcode_runtime.core.doubt import settle_doubt
 from opcode_runtime.core.inbox import deliver
@@ -50,6 +50,9 @@ def _cancel(plan: Plan, state: WorkflowState, command: cmd.SignalSent) -> Answer
         return refuse(
             ErrorCode.NOT_FOUND, f"step {command.step_id!r} has no open decision to cancel"
         )
+    stranger = check_target(found, command)
+    if stranger is not None:
+        return stranger
     skipped = ev.StepSkipped(at=command.at, step_id=found.step_id, reason="signal")
     return cmd.Decision((received(command), skipped))
 

@@ -9,7 +9,6 @@ import msgspec
 
 from opcode_runtime.core import bookkeeping as books
 from opcode_runtime.core.account import active_s
-from opcode_runtime.core.failures import is_failing
 from opcode_runtime.core.flow import wrapped
 from opcode_runtime.core.fsm import step_after
 from opcode_runtime.core.plan import Plan, StepPlan, timeout_s
@@ -19,8 +18,8 @@ from opcode_runtime.core.withdrawal import (
     RACE_LOST,
     WORKFLOW_FAILS,
     WORKFLOW_STOPS,
-    withdraw,
     withdraw_everything,
+    withdraw_if_failing,
     withdraw_inside,
     withdraw_list,
 )
@@ -151,8 +150,7 @@ def _suspended(plan: Plan, state: WorkflowState, event: ev.StepSuspended) -> Non
     step.openings += 1
     step.decision_id = event.decision_id
     state.asking[step.path] = event.decision_id
-    if is_failing(state, step):
-        withdraw(plan, state, step.path, LIST_FAILS if step.body else WORKFLOW_FAILS)
+    withdraw_if_failing(plan, state, step)
 
 
 def _skipped(plan: Plan, state: WorkflowState, event: ev.StepSkipped) -> None:

@@ -1,8 +1,8 @@
 """Take back what is not wanted any more: the rest of a list that fails, of a race that is won, of a workflow that ends.
 
 Rule 1: what is withdrawn is going to be skipped (`blocked`) and wants nothing any more; `advance` writes the events.
-Rule 2: a gentle withdrawal spares what is under way: an attempt of an action, a sub-workflow, an attempt that a crash
-cut. It ends as it ends; nothing new starts beside it.
+Rule 2: a gentle withdrawal spares what is under way: an attempt of an action, a sub-workflow that does not wait for a
+decision, an attempt that a crash cut. It ends as it ends; nothing new starts beside it.
 Rule 3: a flow step is skipped after everything inside it.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from opcode_runtime.core import bookkeeping as books
-from opcode_runtime.core.failures import was_cut
+from opcode_runtime.core.failures import is_failing, was_cut
 from opcode_runtime.core.plan import BodyPlan, Plan
 from opcode_runtime.model.state import SETTLED, StepState, StepStatus, WorkflowState
 
@@ -76,4 +76,10 @@ def withdraw(plan: Plan, state: WorkflowState, path: str, how: Withdrawal) -> No
 
 
 def _is_under_way(state: WorkflowState, step: StepState) -> bool:
-    return step.path in state.running or was_cut(step)
+    return (step.path in state.running and step.path not in state.idle) or was_cut(step)
+
+
+def withdraw_if_failing(plan: Plan, state: WorkflowState, step: StepState) -> None:
+    """A step has come to wait for a decision: in a list that fails already nobody is waited for."""
+    if is_failing(state, step):
+        withdraw(plan, state, step.path, LIST_FAILS if step.body else WORKFLOW_FAILS)
