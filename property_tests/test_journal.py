@@ -258,6 +258,8 @@ class _Expected:
             row["completed_at"] = event.at
         if kind in {"workflow_completed", "workflow_failed"}:
             row["output"] = event.output
+        if kind == "workflow_failed":
+            row["error"] = msgspec.to_builtins(event.error)
         if kind == "workflow_reopened":
             row |= {"completed_at": None, "output": None, "error": None}
 
