@@ -262,21 +262,6 @@ async def test_every_state_of_a_step_can_be_skipped(
     assert (await runtime.status(child))["status"] == "cancelled"
 
 
-async def test_a_workflow_that_fails_waits_for_no_child_that_asks(
-    tmp_path: Path, world: World, autojump_clock: MockClock
-) -> None:
-    world.failures["late"] = 9
-    child = step("run", "workflow.run", params={"template_name": "child"})
-    async with open_runtime(tmp_path, actions=world.actions()) as runtime:
-        await runtime.define("child", {"steps": [question()]})
-        await runtime.define("t", {"steps": [child, work("late", seconds=10)]})
-        handle = await runtime.run("t")
-        view = await handle.wait(3600)
-        assert (view["status"], statuses(view)) == ("failed", {"run": "skipped", "late": "failed"})
-        below = await runtime.status(view["steps"]["run"]["child_workflow_id"])
-    assert below["status"] == "cancelled"
-
-
 async def test_only_its_agent_may_cancel_a_decision_that_is_meant_for_one(
     tmp_path: Path, world: World, autojump_clock: MockClock
 ) -> None:

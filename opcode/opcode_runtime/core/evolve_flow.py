@@ -8,7 +8,6 @@ from typing import Any
 from opcode_runtime.core import bookkeeping as books
 from opcode_runtime.core.account import active_s
 from opcode_runtime.core.plan import Plan
-from opcode_runtime.core.withdrawal import withdraw_if_failing
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.ids import encode_segment
 from opcode_runtime.model.state import FlowState, StepState, WorkflowState
@@ -78,7 +77,6 @@ def _child_suspended(plan: Plan, state: WorkflowState, event: ev.ChildSuspended)
     step = state.steps[event.step_id]
     step.held_since_s = active_s(state, event.at)
     state.idle[event.step_id] = None
-    withdraw_if_failing(plan, state, step)
 
 
 def _child_resumed(plan: Plan, state: WorkflowState, event: ev.ChildResumed) -> None:

@@ -1,8 +1,8 @@
 """Take back what is not wanted any more: the rest of a list that fails, of a race that is won, of a workflow that ends.
 
 Rule 1: what is withdrawn is going to be skipped (`blocked`) and wants nothing any more; `advance` writes the events.
-Rule 2: a gentle withdrawal spares what is under way: an attempt of an action, a sub-workflow that does not wait for a
-decision, an attempt that a crash cut. It ends as it ends; nothing new starts beside it.
+Rule 2: a gentle withdrawal spares what is under way: an attempt of an action, a sub-workflow, an attempt that a crash
+cut. It ends as it ends; nothing new starts beside it.
 Rule 3: a flow step is skipped after everything inside it.
 """
 
@@ -76,7 +76,7 @@ def withdraw(plan: Plan, state: WorkflowState, path: str, how: Withdrawal) -> No
 
 
 def _is_under_way(state: WorkflowState, step: StepState) -> bool:
-    return (step.path in state.running and step.path not in state.idle) or was_cut(step)
+    return step.path in state.running or was_cut(step)
 
 
 def withdraw_if_failing(plan: Plan, state: WorkflowState, step: StepState) -> None:

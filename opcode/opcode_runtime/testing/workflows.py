@@ -214,10 +214,11 @@ class Player(World):
             self.now = max(self.now, due)
             return cmd.DecisionDue(at=self.now, decision_id=name)
         if fate.random() < 0.1:
-            return self._signal("cancel", decision.step_id, {})
-        choices = [str(option["id"]) for option in decision.options] or ["anything"]
-        payload = {"choice": fate.choice(choices), "data": {"name": name}}
-        answer = self._signal("decision", decision.step_id, payload)
+            answer = self._signal("cancel", decision.step_id, {})
+        else:
+            choices = [str(option["id"]) for option in decision.options] or ["anything"]
+            payload = {"choice": fate.choice(choices), "data": {"name": name}}
+            answer = self._signal("decision", decision.step_id, payload)
         return msgspec.structs.replace(answer, agent_id=decision.target_agent_id or "ann")
 
     def _awaited(self, path: str, name: str) -> cmd.SignalSent:
