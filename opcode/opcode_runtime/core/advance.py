@@ -20,6 +20,7 @@ from opcode_runtime.model import events as ev
 from opcode_runtime.model.errors import ErrorInfo
 from opcode_runtime.model.state import (
     ENDED,
+    HELD,
     SETTLED,
     Ending,
     StepStatus,
@@ -30,9 +31,6 @@ from opcode_runtime.model.state import (
 LAYER_MAX = 128
 _FLOWS_MAX = 16
 """Flow steps that make their move in one layer: each may bring a handful of events."""
-
-HELD = frozenset({"pause", "timeout", "recovery"})
-"""Reasons for a suspension that only the signal `resume` ends."""
 
 Events = tuple[ev.AnyEvent, ...]
 

@@ -13,6 +13,7 @@ from opcode_runtime.model import events as ev
 from opcode_runtime.model.durations import format_duration
 from opcode_runtime.model.errors import ErrorCode, ErrorInfo
 from opcode_runtime.model.state import (
+    HELD,
     FlowState,
     StepState,
     StepStatus,
@@ -126,7 +127,7 @@ def decision_due(plan: Plan, state: WorkflowState, command: cmd.DecisionDue) -> 
     decision = state.decisions.get(command.decision_id)
     if decision is None or state.asking.get(decision.step_id) != decision.id:
         return NOTHING
-    if state.suspended_for in {"pause", "timeout", "recovery"}:
+    if state.suspended_for in HELD:
         return NOTHING
     if decision.timeout_at is None:
         return NOTHING

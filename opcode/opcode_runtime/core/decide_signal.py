@@ -17,10 +17,7 @@ from opcode_runtime.core.refusals import Answer, ended, received, refuse
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.errors import ErrorCode
-from opcode_runtime.model.state import ENDED, WorkflowState, WorkflowStatus
-
-HELD = frozenset({"pause", "timeout", "recovery"})
-"""Reasons for a suspension that only the signal `resume` ends."""
+from opcode_runtime.model.state import ENDED, HELD, WorkflowState, WorkflowStatus
 
 
 def signal(plan: Plan, state: WorkflowState, command: cmd.SignalSent) -> Answer:

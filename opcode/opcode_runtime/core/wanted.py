@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from opcode_runtime.core.advance import HELD
 from opcode_runtime.core.plan import Plan, timeout_s
 from opcode_runtime.model import effects as fx
 from opcode_runtime.model.ids import child_id
-from opcode_runtime.model.state import SETTLED, StepState, WorkflowState, WorkflowStatus
+from opcode_runtime.model.state import HELD, SETTLED, StepState, WorkflowState, WorkflowStatus
 
 
 def wanted(plan: Plan, state: WorkflowState) -> tuple[fx.Effect, ...]:

@@ -11,6 +11,7 @@ from opcode_runtime.model.events import to_payload
 from opcode_runtime.model.record import DecisionRow, Record, WorkflowRow
 from opcode_runtime.model.state import (
     ENDED,
+    HELD,
     DecisionState,
     StepState,
     StepStatus,
@@ -151,7 +152,7 @@ def next_call(state: WorkflowState) -> str:
     if state.status in ENDED:
         return "none: the workflow has ended"
     signal = f"opcode.signal workflow_id={state.workflow_id} signal_type="
-    if state.suspended_for in {"pause", "timeout", "recovery"}:
+    if state.suspended_for in HELD:
         return f"{signal}resume"
     open_ = [d for d in state.decisions.values() if d.status == "pending"]
     if open_:

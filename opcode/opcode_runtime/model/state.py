@@ -40,6 +40,8 @@ class StepStatus(StrEnum):
 
 
 ENDED = frozenset({WorkflowStatus.COMPLETED, WorkflowStatus.FAILED, WorkflowStatus.CANCELLED})
+HELD = frozenset({"pause", "timeout", "recovery"})
+"""Reasons for a suspension that only the signal `resume` ends."""
 SETTLED = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED})
 
 
