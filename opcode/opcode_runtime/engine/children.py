@@ -89,8 +89,9 @@ async def _found_or_started(kit: Kit, state: WorkflowState, effect: fx.RunChild)
 
 
 async def _hold(kit: Kit, state: WorkflowState, effect: fx.RunChild, row: WorkflowRow) -> None:
-    """Pause the sub-workflow of a held parent; let it go on after its parent was let go."""
-    paused = row.status == "suspended" and row.suspended_for == "pause"
+    """Pause the sub-workflow of a held parent; let it go on after its parent was let go, also where a restored copy
+    held both."""
+    paused = row.status == "suspended" and row.suspended_for in {"pause", "recovery"}
     if row.status in ENDED or effect.paused == paused:
         return
     if effect.paused:

@@ -6,7 +6,7 @@ Leaving the context drains for `settings.drain_s` and leaves every workflow resu
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,9 @@ from opcode_runtime.storage import Journal
 
 _log = structlog.get_logger("opcode.runtime")
 
+TAKE_UP_S = 0.5
+"""How long opening waits for the open workflows to be taken up again. Thousands of them go on behind an open door."""
+
 EMBEDDED = "embedded"
 """The principal, and the agent unless another is named, of calls that come from the embedding program."""
 
@@ -65,6 +68,7 @@ class Runtime:
         self.router = router
         self.swept = swept
         self.ready = trio.Event()
+        self.recovered = trio.Event()
 
     @property
     def settings(self) -> Settings:
@@ -189,13 +193,18 @@ async def open_runtime(
     *,
     actions: Iterable[Action] = (),
     settings: Settings | None = None,
+    journal: Callable[[], Journal] | None = None,
 ) -> AsyncIterator[Runtime]:
     """Open a runtime on `data_dir` for as long as the context lasts, with its open workflows taken up again.
+
+    Where there are thousands of those, the last are taken up after it is open; `Runtime.recovered` is set then. A
+    command to one of them takes it up at once.
 
     Arguments:
         data_dir: created (mode 0700) when it does not exist.
         actions: actions of the embedder's own, made with `opcode_runtime.action`.
         settings: defaults when left out.
+        journal: opens the journal, for simulations; left out, it is the one in `data_dir`, or in `settings.db_path`.
 
     Raises:
         OpcodeError: the journal is locked by another runtime, damaged or unreadable.
@@ -203,7 +212,9 @@ async def open_runtime(
     alone: BaseException | None = None
     try:
         async with AsyncExitStack() as stack:
-            yield await _open_and_recover(stack, Path(data_dir), actions, settings or Settings())
+            settings = settings or Settings()
+            journal = journal or _journal_in(Path(data_dir), settings)
+            yield await _open_and_recover(stack, Path(data_dir), actions, settings, journal)
     except BaseExceptionGroup as group:
         alone = _alone(group)
     if alone is not None:
@@ -217,15 +228,26 @@ def _alone(error: BaseException) -> BaseException:
     return error
 
 
+def _journal_in(data_dir: Path, settings: Settings) -> Callable[[], Journal]:
+    directory = Path(settings.db_path) if settings.db_path else data_dir / "journal"
+    return lambda: Journal.open(directory, map_bytes=settings.journal_bytes_max)
+
+
 async def _open_and_recover(
-    stack: AsyncExitStack, data_dir: Path, actions: Iterable[Action], settings: Settings
+    stack: AsyncExitStack,
+    data_dir: Path,
+    actions: Iterable[Action],
+    settings: Settings,
+    open_journal: Callable[[], Journal],
 ) -> Runtime:
-    runtime, writer, workflows, kit = await _open(stack, data_dir, actions, settings)
+    runtime, writer, workflows, kit = await _open(stack, data_dir, actions, settings, open_journal)
     nursery = await stack.enter_async_context(trio.open_nursery())
     stack.callback(nursery.cancel_scope.cancel)
     stack.push_async_callback(runtime.drain)
     nursery.start_soon(_watch_poison, writer)
-    await workflows.recover(_to_take_up(kit))
+    nursery.start_soon(_take_up, runtime, workflows, kit)
+    with trio.move_on_after(TAKE_UP_S):
+        await runtime.recovered.wait()
     nursery.start_soon(kit.wakeups.run)
     if not kit.clock.virtual:
         nursery.start_soon(trio.to_thread.run_sync, _warm_up)
@@ -233,16 +255,22 @@ async def _open_and_recover(
     return runtime
 
 
+async def _take_up(runtime: Runtime, workflows: Workflows, kit: Kit) -> None:
+    await workflows.recover(await read_off_loop(kit.clock, lambda: _to_take_up(kit)))
+    runtime.recovered.set()
+
+
 async def _open(
-    stack: AsyncExitStack, data_dir: Path, actions: Iterable[Action], settings: Settings
+    stack: AsyncExitStack,
+    data_dir: Path,
+    actions: Iterable[Action],
+    settings: Settings,
+    open_journal: Callable[[], Journal],
 ) -> tuple[Runtime, JournalWriter, Workflows, Kit]:
     """Open every part, in the order in which they need each other."""
     clock = Clock.current()
-    directory = Path(settings.db_path) if settings.db_path else data_dir / "journal"
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    journal = await read_off_loop(
-        clock, lambda: Journal.open(directory, map_bytes=settings.journal_bytes_max)
-    )
+    journal = await read_off_loop(clock, open_journal)
     stack.callback(journal.close)
     for notice in journal.notices:
         _log.warning("journal", notice=notice)

@@ -29,7 +29,8 @@ from opcode_runtime.model.errors import ErrorCode, OpcodeError
 COMMAND_S = 30.0
 """How long a command may wait for its turn and its commit."""
 
-RECOVERIES_AT_ONCE = 200
+RECOVERIES_AT_ONCE = 50
+"""How many workflows are taken up at a time after a start, beside the commands that come in."""
 
 _log = structlog.get_logger("opcode.workflows")
 

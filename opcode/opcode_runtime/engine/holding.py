@@ -1,0 +1,58 @@
+"""Put every open workflow of a journal on hold: a copy of a journal does not act unasked.
+
+It is done on disk, before any daemon runs on the copy. What a workflow had under way when it was copied is settled when
+somebody resumes it, as after a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from opcode_runtime.model import events as ev
+from opcode_runtime.model.errors import ErrorCode, OpcodeError
+from opcode_runtime.model.record import WorkflowRow
+from opcode_runtime.model.state import HELD
+from opcode_runtime.storage import Append, Appended, Journal
+
+_BATCH = 100
+
+
+def hold_open(journal: Journal, now: float, only: Iterable[str] | None = None) -> list[str]:
+    """Suspend the open workflows of `journal` for `recovery`, and return their ids.
+
+    Arguments:
+        now: UTC seconds, the time of the events.
+        only: ids of the workflows in question; all open ones when left out.
+
+    Raises:
+        OpcodeError: the journal cannot be written to, or somebody else writes to it.
+    """
+    rows = [_row(journal, each) for each in (journal.open_workflows() if only is None else only)]
+    open_rows = [row for row in rows if row.status in {"active", "suspended"}]
+    to_hold = [row for row in open_rows if row.suspended_for not in HELD]
+    for first in range(0, len(to_hold), _BATCH):
+        _hold(journal, to_hold[first : first + _BATCH], now)
+    return [row.id for row in to_hold]
+
+
+def _row(journal: Journal, workflow_id: str) -> WorkflowRow:
+    row = journal.workflow(workflow_id)
+    if row is None:
+        raise OpcodeError(ErrorCode.NOT_FOUND, f"there is no workflow {workflow_id!r} to hold")
+    return row
+
+
+def _hold(journal: Journal, rows: Sequence[WorkflowRow], now: float) -> None:
+    for answer in journal.append([Append(row.id, row.seq, _events(row, now)) for row in rows]):
+        if not isinstance(answer, Appended):
+            reason = "somebody else writes to it"
+            raise OpcodeError(ErrorCode.CONFLICT, f"the journal cannot be held: {reason}")
+
+
+def _events(row: WorkflowRow, now: float) -> tuple[ev.AnyEvent, ...]:
+    """An active workflow was interrupted by being copied; one that stood still is held where it stands."""
+    at = max(now, row.updated_at)
+    held = ev.WorkflowSuspended(at=at, reason="recovery")
+    if row.status == "suspended":
+        return (held,)
+    return ev.WorkflowInterrupted(at=at, down_s=at - row.updated_at), held
