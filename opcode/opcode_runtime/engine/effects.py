@@ -48,7 +48,11 @@ class Owner(Protocol):
 class Effects:
     """The effects of one workflow that are going on."""
 
-    def __init__(self, kit: Kit, owner: Owner, loaded: Loaded, state: WorkflowState) -> None:
+    def __init__(
+        self, kit: Kit, owner: Owner, loaded: Loaded, state: WorkflowState, *, passed: float
+    ) -> None:
+        """What was due until `passed` (UTC seconds) is over, whatever the wall clock says."""
+        self._passed = passed
         self._kit = kit
         self._owner = owner
         self._loaded = loaded
@@ -218,7 +222,7 @@ class Effects:
     async def _sleep_until(self, due: float, full_s: float) -> None:
         """Wait until a moment of the wall clock, but never longer than `full_s`: that clock may be set back."""
         left_s = min(due - self._now(), full_s)
-        if left_s > 0:
+        if left_s > 0 and due > self._passed:
             await trio.sleep(left_s)
 
     async def _wait_for_slot(self, path: str) -> None:

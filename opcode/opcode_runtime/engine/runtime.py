@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -256,7 +257,10 @@ async def _open_and_recover(
 
 
 async def _take_up(runtime: Runtime, workflows: Workflows, kit: Kit) -> None:
-    await workflows.recover(await read_off_loop(kit.clock, lambda: _to_take_up(kit)))
+    found = await read_off_loop(kit.clock, lambda: _look_for_open(kit))
+    for workflow_id, due in found.due:
+        kit.wakeups.rest(workflow_id, due, active=False, behind_s=found.behind_s)
+    await workflows.recover(found.active)
     runtime.recovered.set()
 
 
@@ -345,17 +349,29 @@ def _warm_up() -> None:
     compile_expression("inputs.a == 'a' && has(inputs.b)")
 
 
-def _to_take_up(kit: Kit) -> list[str]:
-    """The workflows that go on by themselves; suspended ones stay on disk until somebody speaks to them, or until
-    something in them falls due."""
-    found: list[str] = []
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The open workflows of a journal: those that go on by themselves, and when something falls due in the others."""
+
+    active: list[str]
+    due: list[tuple[str, float]]
+    behind_s: float
+
+
+def _look_for_open(kit: Kit) -> _Found:
+    """Suspended workflows stay on disk until somebody speaks to them, or until something in them falls due.
+
+    A clock that was set back while nobody was here makes no timer longer.
+    """
+    active, due = [], []
     for each in kit.journal.open_workflows():
         row = kit.journal.workflow(each)
         if row is not None and row.status != "suspended":
-            found.append(each)
+            active.append(each)
         elif row is not None and row.wake_at is not None:
-            kit.wakeups.rest(each, row.wake_at, active=False)
-    return found
+            due.append((each, row.wake_at))
+    last_at = kit.journal.last_at() or 0.0
+    return _Found(active, due, max(0.0, last_at - kit.clock.now()))
 
 
 async def _watch_poison(writer: JournalWriter) -> None:

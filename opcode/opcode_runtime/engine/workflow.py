@@ -13,6 +13,7 @@ turn, since the state is then only early.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Coroutine
 from types import TracebackType
@@ -75,9 +76,9 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
             return
         async with self.permits:
             loaded, state = recovery.fold(self._kit, self.stream, await self.read_stream())
-        self._take_up(loaded, state)
-        rested = self._kit.wakeups.back(self.stream)
-        if _was_cut(state, rested=rested):
+        back = self._kit.wakeups.back(self.stream)
+        self._take_up(loaded, state, passed=back.passed)
+        if _was_cut(state, rested=back.rested):
             now = self._kit.clock.now()
             await self._turn(
                 cmd.Recover(
@@ -87,9 +88,9 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
                 )
             )
 
-    def _take_up(self, loaded: Loaded, state: WorkflowState) -> None:
+    def _take_up(self, loaded: Loaded, state: WorkflowState, passed: float = -math.inf) -> None:
         self._loaded, self._state = loaded, state
-        self._effects = Effects(self._kit, self, loaded, state)
+        self._effects = Effects(self._kit, self, loaded, state, passed=passed)
         self._in_place = InPlace(self._kit, loaded, state, self._effects)
 
     async def on_receive(self, message: cmd.AnyCommand) -> Answer:

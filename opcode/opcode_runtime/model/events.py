@@ -29,6 +29,7 @@ from opcode_runtime.model.flow_events import (
     WaitCompleted,
     WaitStarted,
 )
+from opcode_runtime.model.journal_events import ClockJumped, JournalChecked, WorkflowsPruned
 from opcode_runtime.model.step_events import (
     CircuitBreakerClosed,
     CircuitBreakerHalfOpen,
@@ -83,6 +84,7 @@ __all__ = [
     "CircuitBreakerClosed",
     "CircuitBreakerHalfOpen",
     "CircuitBreakerOpen",
+    "ClockJumped",
     "ConditionEvaluated",
     "ContextMerged",
     "DecisionRequested",
@@ -91,6 +93,7 @@ __all__ = [
     "ErrorHandlerInvoked",
     "Event",
     "HookScheduled",
+    "JournalChecked",
     "LoopCompleted",
     "LoopIterCompleted",
     "LoopIterStarted",
@@ -128,6 +131,7 @@ __all__ = [
     "WorkflowStarted",
     "WorkflowSuspended",
     "WorkflowTimedOut",
+    "WorkflowsPruned",
     "from_payload",
     "to_payload",
 ]
@@ -153,6 +157,9 @@ AnyEvent = (
     | TemplateDefined
     | TemplateRemoved
     | AgentSeen
+    | ClockJumped
+    | JournalChecked
+    | WorkflowsPruned
     | StepStarted
     | StepCompleted
     | StepFailed
