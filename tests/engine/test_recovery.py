@@ -243,14 +243,14 @@ async def test_one_workflow_that_cannot_be_read_is_quarantined_and_the_others_go
     bad, *good = (await interrupted(tmp_path, world, act)).split()
     from opcode_runtime.engine import recovery
 
-    fold = recovery.fold
+    bring_back = recovery.bring_back
 
-    def broken(kit: Any, workflow_id: str, records: Any) -> Any:
+    async def broken(kit: Any, workflow_id: str) -> Any:
         if workflow_id == bad:
             raise OpcodeError(recovery.ErrorCode.STORE_ERROR, "cannot be folded")
-        return fold(kit, workflow_id, records)
+        return await bring_back(kit, workflow_id)
 
-    monkeypatch.setattr(recovery, "fold", broken)
+    monkeypatch.setattr(recovery, "bring_back", broken)
     async with open_runtime(tmp_path, actions=world.actions()) as runtime:
         for workflow_id in good:
             await runtime.handle(workflow_id).result()

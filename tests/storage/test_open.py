@@ -18,6 +18,7 @@ from opcode_runtime.storage import (
     JournalUnopenable,
 )
 from opcode_runtime.storage import folder as places
+from opcode_runtime.storage.tables import STORE_VERSION
 from tests.storage.histories import child, completed, created, files, said
 
 
@@ -30,7 +31,7 @@ def test_a_new_folder_is_made_complete(folder: Path) -> None:
     Journal.open(folder / "deep" / "er").close()
     made = {path.name for path in (folder / "deep" / "er").iterdir()}
     assert made == {"VERSION", "lock", "data", "witness", "journal.created"}
-    assert (folder / "deep" / "er" / "VERSION").read_text() == "1\n"
+    assert (folder / "deep" / "er" / "VERSION").read_text() == f"{STORE_VERSION}\n"
 
 
 def test_every_opening_begins_a_new_epoch(folder: Path) -> None:
@@ -46,7 +47,7 @@ def test_every_opening_begins_a_new_epoch(folder: Path) -> None:
 def test_a_first_start_that_was_cut_off_starts_over(folder: Path, left: list[str]) -> None:
     folder.mkdir()
     if "VERSION" in left:
-        (folder / "VERSION").write_text("1\n")
+        (folder / "VERSION").write_text(f"{STORE_VERSION}\n")
     if "data.new" in left:
         (folder / "data.new").mkdir()
         (folder / "data.new" / "data.mdb").write_bytes(b"half a page")
@@ -63,9 +64,11 @@ def test_a_first_start_cut_off_before_its_last_mark_is_finished(folder: Path) ->
 
 def test_a_newer_layout_is_refused_by_name(folder: Path) -> None:
     _written(folder)
-    (folder / "VERSION").write_text("2\n")
+    (folder / "VERSION").write_text(f"{STORE_VERSION + 1}\n")
     before = files(folder / "data")
-    with pytest.raises(JournalUnopenable, match="layout 2, this one knows 1") as caught:
+    with pytest.raises(
+        JournalUnopenable, match=f"layout {STORE_VERSION + 1}, this one knows {STORE_VERSION}"
+    ) as caught:
         Journal.open(folder)
     assert caught.value.next == "upgrade opcode"
     assert files(folder / "data") == before

@@ -108,7 +108,9 @@ class Effects:
         """
         now, moments = self._now(), [_moment(effect) for effect in wanted]
         if any(
-            moment is None or not now + far_s <= moment <= now + _full_s(effect)
+            moment is None
+            or moment <= self._passed
+            or not now + far_s <= moment <= now + _full_s(effect)
             for effect, moment in zip(wanted, moments, strict=True)
         ):
             return None

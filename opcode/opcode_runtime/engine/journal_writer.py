@@ -12,7 +12,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import outcome
@@ -22,9 +22,11 @@ from opcode_runtime.engine.clock import Clock
 from opcode_runtime.engine.hub import Hub
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.storage import (
+    Answer,
     Append,
     Appended,
     AppendRejected,
+    Entry,
     EventUnstorable,
     Journal,
     JournalCorrupt,
@@ -35,14 +37,14 @@ BATCH_MAX = 512
 WAITING_MAX = 10_000
 
 
-_Result = outcome.Outcome[Appended | AppendRejected]
+_Result = outcome.Outcome[Answer]
 
 
 @dataclass(slots=True)
 class _Pending:
-    """An append on its way to disk."""
+    """An entry on its way to disk."""
 
-    append: Append
+    entry: Entry
     done: trio.Event = field(default_factory=trio.Event)
     result: _Result | None = None
 
@@ -82,27 +84,43 @@ class JournalWriter:
                 or map are full (nothing was written), BUSY when too many appends wait, STORE_ERROR when the result is
                 unknown.
         """
-        pending = self._submit(append)
-        await pending.done.wait()
-        assert pending.result is not None
-        result = pending.result.unwrap()
+        result = await self.enter(append)
         if isinstance(result, AppendRejected):
             raise OpcodeError(
                 ErrorCode.CONFLICT,
                 f"stream {result.stream} is at seq {result.actual_seq}, not {result.expected_seq}",
             )
+        assert isinstance(result, Appended)
         return result
+
+    async def enter(self, entry: Entry) -> Answer:
+        """Write an entry of any kind and return the journal's answer, which may be a refusal, once it is on disk.
+
+        Raises:
+            OpcodeError: as `append`, without CONFLICT.
+        """
+        pending = self._submit(entry)
+        await pending.done.wait()
+        assert pending.result is not None
+        return pending.result.unwrap()
+
+    def enter_soon(self, entry: Entry) -> None:
+        """Write an entry when there is a commit for it, and wait for nothing: what it says is worth no more."""
+        with suppress(OpcodeError):
+            self._submit(entry)
 
     def statistics(self) -> WriterStatistics:
         """Counters so far; `waiting` is how many appends are in flight."""
         return self._statistics
 
-    def _submit(self, append: Append) -> _Pending:
+    def _submit(self, entry: Entry) -> _Pending:
         if self._closed:
             raise OpcodeError(ErrorCode.STORE_ERROR, "the journal writer has been closed")
+        if self.poison is not None:
+            raise self.poison
         if self._statistics.waiting >= WAITING_MAX:
             raise OpcodeError(ErrorCode.BUSY, "the journal is busy; try again in a moment")
-        pending = _Pending(append)
+        pending = _Pending(entry)
         self._statistics.waiting += 1
         if self._inline:
             self._deliver([pending], self._write([pending]))
@@ -136,7 +154,7 @@ class JournalWriter:
 
     def _write(self, batch: list[_Pending]) -> list[_Result]:
         """One transaction for all. If one append spoils it, each gets its own, so that only that one fails."""
-        written = outcome.capture(self._journal.append, [pending.append for pending in batch])
+        written = outcome.capture(self._journal.append, [pending.entry for pending in batch])
         if isinstance(written, outcome.Value):
             return [outcome.Value(result) for result in written.value]
         if len(batch) > 1 and isinstance(written.error, EventUnstorable | JournalCorrupt):
@@ -151,14 +169,16 @@ class JournalWriter:
                 pending.result = self._judged(result)
             else:
                 pending.result = result
-                self._hub.publish(pending.append.stream)
+                if isinstance(pending.entry, Append):
+                    self._hub.publish(pending.entry.stream)
             pending.done.set()
 
     def _count(self, batch: list[_Pending]) -> None:
         statistics = self._statistics
         statistics.commits += 1
         statistics.appends += len(batch)
-        statistics.events += sum(len(pending.append.events) for pending in batch)
+        entries = (pending.entry for pending in batch)
+        statistics.events += sum(len(each.events) for each in entries if isinstance(each, Append))
         statistics.batch_max = max(statistics.batch_max, len(batch))
         statistics.waiting -= len(batch)
 
@@ -166,13 +186,18 @@ class JournalWriter:
         """A failure that says nothing was written is the caller's alone; any other is the end of this writer."""
         if isinstance(error.error, JournalFull | EventUnstorable | JournalCorrupt):
             return error
-        self.poison = OpcodeError(
-            ErrorCode.STORE_ERROR,
-            f"the result of a commit is unknown: {error.error}",
-            next="restart the daemon: it reads from the journal what is true",
-        )
-        self.poisoned.set()
-        return outcome.Error(self.poison)
+        return outcome.Error(self.give_up(f"the result of a commit is unknown: {error.error}"))
+
+    def give_up(self, reason: str) -> OpcodeError:
+        """Nothing is written any more, and the runtime goes down."""
+        if self.poison is None:
+            self.poison = OpcodeError(
+                ErrorCode.STORE_ERROR,
+                reason,
+                next="restart the daemon: it reads from the journal what is true",
+            )
+            self.poisoned.set()
+        return self.poison
 
     def start(self) -> threading.Thread | None:
         """Start the thread, if there is to be one."""

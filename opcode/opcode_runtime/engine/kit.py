@@ -14,6 +14,7 @@ from opcode_runtime.engine.compiled import Loaded
 from opcode_runtime.engine.expression_workers import Workers
 from opcode_runtime.engine.hub import Hub
 from opcode_runtime.engine.journal_writer import JournalWriter
+from opcode_runtime.engine.room import Room
 from opcode_runtime.engine.templates import Templates
 from opcode_runtime.model.commands import AnyCommand, Decision
 from opcode_runtime.model.events import AnyEvent
@@ -73,6 +74,7 @@ class Kit:
     writer: JournalWriter
     streams: EventJournal[AnyEvent]
     permits: RecoveryPermits
+    room: Room
     hub: Hub
     templates: Templates
     registry: Registry

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import trio
 
-from actors.persistence import Stored
 from opcode_runtime.core.evolve import evolve
 from opcode_runtime.core.plan import Plan
+from opcode_runtime.engine import snapshots
 from opcode_runtime.engine.clock import Clock
 from opcode_runtime.engine.compiled import Loaded
 from opcode_runtime.engine.kit import Kit
+from opcode_runtime.engine.templates import Templates
 from opcode_runtime.model.commands import DoubtAnswer
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
-from opcode_runtime.model.events import AnyEvent, WorkflowCreated
+from opcode_runtime.model.events import WorkflowCreated
 from opcode_runtime.model.ids import unmarked
 from opcode_runtime.model.record import Record
 from opcode_runtime.model.state import WorkflowState
@@ -34,15 +35,51 @@ async def read_off_loop(clock: Clock, read: Callable[[], T]) -> T:
     return await trio.to_thread.run_sync(read)
 
 
+class Brought(NamedTuple):
+    """A workflow as its journal has it. `kept_seq` is that of the snapshot it was brought back from, or 0."""
+
+    loaded: Loaded
+    state: WorkflowState
+    seq: int
+    kept_seq: int
+
+
+async def bring_back(kit: Kit, workflow_id: str) -> Brought:
+    """The state of a workflow after all its events, by way of its snapshot where it has one that is of use.
+
+    Raises:
+        OpcodeError: NOT_FOUND when there is no such workflow; STORE_ERROR when its journal is damaged or cannot be
+            folded.
+    """
+    kept, kept_seq, records = await read_off_loop(kit.clock, lambda: _read(kit, workflow_id))
+    if kept is None:
+        loaded, state = _loaded_for(kit.templates, workflow_id, records), WorkflowState()
+    else:
+        loaded, state = load(kit.templates, kept), kept
+    for record in records:
+        evolve(loaded.plan, state, record.event)
+    return Brought(loaded, state, records[-1].seq if records else kept_seq, kept_seq)
+
+
+def _read(kit: Kit, workflow_id: str) -> tuple[WorkflowState | None, int, list[Record]]:
+    snapshot, records = kit.journal.read_after_snapshot(workflow_id)
+    if snapshot is None:
+        return None, 0, records
+    kept = snapshots.decode(snapshot.body)
+    if kept is None:
+        return None, 0, kit.journal.read(workflow_id)
+    return kept, snapshot.seq, records
+
+
 def fold(
-    kit: Kit, workflow_id: str, records: Sequence[Record | Stored[AnyEvent]]
+    templates: Templates, workflow_id: str, records: Sequence[Record]
 ) -> tuple[Loaded, WorkflowState]:
     """The state after `records`, which begin with the stream's first.
 
     Raises:
         OpcodeError: NOT_FOUND where there are none; STORE_ERROR when they cannot be folded.
     """
-    loaded = _loaded_for(kit, workflow_id, records)
+    loaded = _loaded_for(templates, workflow_id, records)
     return loaded, _replay(loaded, records)
 
 
@@ -55,19 +92,30 @@ async def look_at(
         OpcodeError: as `fold`.
     """
     records = await read_off_loop(kit.clock, lambda: kit.journal.read(workflow_id))
-    loaded = _loaded_for(kit, workflow_id, records)
+    loaded = _loaded_for(kit.templates, workflow_id, records)
     if len(records) <= _SHORT_EVENTS:
         return show(_replay(loaded, records), records)
     return await read_off_loop(kit.clock, lambda: show(_replay(loaded, records), records))
 
 
-def _loaded_for(kit: Kit, workflow_id: str, records: Sequence[Record | Stored[AnyEvent]]) -> Loaded:
+def _loaded_for(templates: Templates, workflow_id: str, records: Sequence[Record]) -> Loaded:
     """The template that a workflow was created with."""
     if not records or not isinstance(records[0].event, WorkflowCreated):
         raise unknown_workflow(workflow_id)
-    created = records[0].event
-    loaded = kit.templates.load(created.template_name, created.template_version)
+    return load(templates, records[0].event, workflow_id)
+
+
+def load(
+    templates: Templates, created: WorkflowCreated | WorkflowState, workflow_id: str = ""
+) -> Loaded:
+    """The template that a workflow was created with.
+
+    Raises:
+        OpcodeError: NOT_FOUND when it is not there; STORE_ERROR when it is another one under the same name.
+    """
+    loaded = templates.load(created.template_name, created.template_version)
     if loaded.template.digest != created.definition_digest:
+        workflow_id = workflow_id or getattr(created, "workflow_id", "")
         raise OpcodeError(
             ErrorCode.STORE_ERROR,
             f"workflow {workflow_id} was created with another definition of "
@@ -76,7 +124,7 @@ def _loaded_for(kit: Kit, workflow_id: str, records: Sequence[Record | Stored[An
     return loaded
 
 
-def _replay(loaded: Loaded, records: Sequence[Record | Stored[AnyEvent]]) -> WorkflowState:
+def _replay(loaded: Loaded, records: Sequence[Record]) -> WorkflowState:
     state = WorkflowState()
     for record in records:
         evolve(loaded.plan, state, record.event)

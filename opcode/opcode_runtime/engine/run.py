@@ -20,6 +20,7 @@ from opcode_runtime.engine.keys import Keys, holder, key_of
 from opcode_runtime.engine.kit import Commander, Kit
 from opcode_runtime.engine.recovery import look_at
 from opcode_runtime.engine.requests import Run
+from opcode_runtime.engine.room import Level
 from opcode_runtime.engine.schemas import with_defaults
 from opcode_runtime.engine.scope import creation_scope
 from opcode_runtime.engine.views import workflow_view
@@ -78,6 +79,8 @@ async def prepare(
 ) -> Prepared:
     """Check everything that can be checked before anything is written."""
     _check_agent(request.agent_id)
+    if parent is None:
+        kit.room.check(Level.FREE)
     check_in_use(kit, request.template_name, request.version)
     loaded = kit.templates.load(request.template_name, request.version)
     if parent is not None:

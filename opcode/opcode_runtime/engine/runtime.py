@@ -8,47 +8,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import structlog
 import trio
 
-from actors import open_actor_system
-from actors.persistence import RecoveryPermits
-from opcode_runtime.actions import (
-    Action,
-    ActionSettings,
-    Registry,
-    builtin_registry,
-    open_action_resources,
-)
-from opcode_runtime.engine.breakers import BreakerLimits, Breakers
-from opcode_runtime.engine.clock import Clock
-from opcode_runtime.engine.expression_workers import (
-    InlineExpressionWorkers,
-    Workers,
-    open_expression_workers,
-)
+from opcode_runtime.actions import Action
+from opcode_runtime.engine import caretaker
 from opcode_runtime.engine.handle import Handle
-from opcode_runtime.engine.hub import Hub
-from opcode_runtime.engine.journal_port import JournalPort
-from opcode_runtime.engine.journal_writer import JournalWriter, open_journal_writer
-from opcode_runtime.engine.kit import Kit, Peers
-from opcode_runtime.engine.recovery import read_off_loop
+from opcode_runtime.engine.opening import Parts, journal_in, open_parts
 from opcode_runtime.engine.requests import Define, Query, Run, Signal, Status
 from opcode_runtime.engine.router import Router
-from opcode_runtime.engine.slots import StepSlots
-from opcode_runtime.engine.templates import Templates
-from opcode_runtime.engine.wakeups import Wakeups
-from opcode_runtime.engine.workflows import Workflows, open_workflows
-from opcode_runtime.expressions import compile_expression
 from opcode_runtime.model.settings import Settings
-from opcode_runtime.sandbox import sweep
 from opcode_runtime.storage import Journal
-
-_log = structlog.get_logger("opcode.runtime")
 
 TAKE_UP_S = 0.5
 """How long opening waits for the open workflows to be taken up again. Thousands of them go on behind an open door."""
@@ -60,14 +32,12 @@ EMBEDDED = "embedded"
 class Runtime:
     """A running engine. Made by `open_runtime`; two of them in one process know nothing of each other."""
 
-    def __init__(
-        self, kit: Kit, slots: StepSlots, workflows: Workflows, router: Router, swept: int
-    ) -> None:
-        self._kit = kit
-        self._slots = slots
-        self._workflows = workflows
-        self.router = router
-        self.swept = swept
+    def __init__(self, parts: Parts) -> None:
+        self._kit = parts.kit
+        self._slots = parts.slots
+        self._workflows = parts.workflows
+        self.router = Router(parts.kit, parts.workflows)
+        self.swept = parts.swept
         self.ready = trio.Event()
         self.recovered = trio.Event()
 
@@ -214,8 +184,8 @@ async def open_runtime(
     try:
         async with AsyncExitStack() as stack:
             settings = settings or Settings()
-            journal = journal or _journal_in(Path(data_dir), settings)
-            yield await _open_and_recover(stack, Path(data_dir), actions, settings, journal)
+            journal = journal or journal_in(Path(data_dir), settings)
+            yield await _open(stack, Path(data_dir), actions, settings, journal)
     except BaseExceptionGroup as group:
         alone = _alone(group)
     if alone is not None:
@@ -229,153 +199,20 @@ def _alone(error: BaseException) -> BaseException:
     return error
 
 
-def _journal_in(data_dir: Path, settings: Settings) -> Callable[[], Journal]:
-    directory = Path(settings.db_path) if settings.db_path else data_dir / "journal"
-    return lambda: Journal.open(directory, map_bytes=settings.journal_bytes_max)
-
-
-async def _open_and_recover(
-    stack: AsyncExitStack,
-    data_dir: Path,
-    actions: Iterable[Action],
-    settings: Settings,
-    open_journal: Callable[[], Journal],
-) -> Runtime:
-    runtime, writer, workflows, kit = await _open(stack, data_dir, actions, settings, open_journal)
-    nursery = await stack.enter_async_context(trio.open_nursery())
-    stack.callback(nursery.cancel_scope.cancel)
-    stack.push_async_callback(runtime.drain)
-    nursery.start_soon(_watch_poison, writer)
-    nursery.start_soon(_take_up, runtime, workflows, kit)
-    with trio.move_on_after(TAKE_UP_S):
-        await runtime.recovered.wait()
-    nursery.start_soon(kit.wakeups.run)
-    if not kit.clock.virtual:
-        nursery.start_soon(trio.to_thread.run_sync, _warm_up)
-    runtime.ready.set()
-    return runtime
-
-
-async def _take_up(runtime: Runtime, workflows: Workflows, kit: Kit) -> None:
-    found = await read_off_loop(kit.clock, lambda: _look_for_open(kit))
-    for workflow_id, due in found.due:
-        kit.wakeups.rest(workflow_id, due, active=False, behind_s=found.behind_s)
-    await workflows.recover(found.active)
-    runtime.recovered.set()
-
-
 async def _open(
     stack: AsyncExitStack,
     data_dir: Path,
     actions: Iterable[Action],
     settings: Settings,
     open_journal: Callable[[], Journal],
-) -> tuple[Runtime, JournalWriter, Workflows, Kit]:
-    """Open every part, in the order in which they need each other."""
-    clock = Clock.current()
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    journal = await read_off_loop(clock, open_journal)
-    stack.callback(journal.close)
-    for notice in journal.notices:
-        _log.warning("journal", notice=notice)
-    children_dir = data_dir / "children"
-    children_dir.mkdir(mode=0o700, exist_ok=True)
-    swept = 0 if clock.virtual else await sweep(children_dir)
-    hub = Hub()
-    writer = await stack.enter_async_context(open_journal_writer(journal, hub, clock))
-    registry = _registry(actions)
-    slots = StepSlots(settings.pool_size)
-    peers = Peers()
-    kit = Kit(
-        settings=settings,
-        clock=clock,
-        journal=journal,
-        writer=writer,
-        streams=JournalPort(journal, writer, clock),
-        permits=RecoveryPermits(settings.limits.recoveries_max),
-        hub=hub,
-        templates=Templates(journal, registry, settings),
-        registry=registry,
-        workers=await _open_workers(stack, clock),
-        action_settings=_action_settings(settings, data_dir),
-        resources=await stack.enter_async_context(open_action_resources()),
-        slots=slots,
-        breakers=_breakers(settings),
-        peers=peers,
-        wakeups=Wakeups(clock, peers),
-        data_dir=data_dir,
-        children_dir=children_dir,
-    )
-    system = await stack.enter_async_context(open_actor_system(f"opcode {data_dir.name}"))
-    workflows = await open_workflows(kit, system)
-    peers.bind(workflows)
-    return Runtime(kit, slots, workflows, Router(kit, workflows), swept), writer, workflows, kit
-
-
-def _breakers(settings: Settings) -> Breakers:
-    limits = settings.limits
-    return Breakers(BreakerLimits(limits.breaker_failures_max, limits.breaker_cooldown_s))
-
-
-def _registry(actions: Iterable[Action]) -> Registry:
-    registry = builtin_registry()
-    for each in actions:
-        registry.register(each)
-    return registry
-
-
-async def _open_workers(stack: AsyncExitStack, clock: Clock) -> Workers:
-    if clock.virtual:
-        return InlineExpressionWorkers()
-    return await stack.enter_async_context(open_expression_workers())
-
-
-def _action_settings(settings: Settings, data_dir: Path) -> ActionSettings:
-    return ActionSettings(
-        data_dir=str(data_dir.resolve()),
-        allow_private=settings.allow_private,
-        allow_hosts=settings.allow_hosts,
-        read_only_paths=settings.read_only_paths,
-        writable_paths=settings.writable_paths,
-        deny_paths=settings.deny_paths,
-        body_bytes_max=settings.limits.http_body_bytes_max,
-        output_bytes_max=settings.limits.output_bytes_max,
-        file_bytes_max=settings.limits.file_bytes_max,
-    )
-
-
-def _warm_up() -> None:
-    """Build what the first expression would otherwise build on the loop: the grammar takes a fifth of a second."""
-    compile_expression("inputs.a == 'a' && has(inputs.b)")
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """The open workflows of a journal: those that go on by themselves, and when something falls due in the others."""
-
-    active: list[str]
-    due: list[tuple[str, float]]
-    behind_s: float
-
-
-def _look_for_open(kit: Kit) -> _Found:
-    """Suspended workflows stay on disk until somebody speaks to them, or until something in them falls due.
-
-    A clock that was set back while nobody was here makes no timer longer.
-    """
-    active, due = [], []
-    for each in kit.journal.open_workflows():
-        row = kit.journal.workflow(each)
-        if row is not None and row.status != "suspended":
-            active.append(each)
-        elif row is not None and row.wake_at is not None:
-            due.append((each, row.wake_at))
-    last_at = kit.journal.last_at() or 0.0
-    return _Found(active, due, max(0.0, last_at - kit.clock.now()))
-
-
-async def _watch_poison(writer: JournalWriter) -> None:
-    """An unknown commit result ends the runtime: only a fresh look at the journal tells what is true."""
-    await writer.poisoned.wait()
-    assert writer.poison is not None
-    raise writer.poison
+) -> Runtime:
+    parts = await open_parts(stack, data_dir, actions, settings, open_journal)
+    runtime = Runtime(parts)
+    nursery = await stack.enter_async_context(trio.open_nursery())
+    stack.callback(nursery.cancel_scope.cancel)
+    stack.push_async_callback(runtime.drain)
+    caretaker.start(nursery, parts.kit, parts.workflows, runtime.recovered)
+    with trio.move_on_after(TAKE_UP_S):
+        await runtime.recovered.wait()
+    runtime.ready.set()
+    return runtime

@@ -26,16 +26,18 @@ from actors.persistence import JournaledActor
 from opcode_runtime.core.decide import Answer
 from opcode_runtime.core.turn import take, unrest
 from opcode_runtime.core.wanted import wanted
-from opcode_runtime.engine import recovery
+from opcode_runtime.engine import recovery, snapshots
 from opcode_runtime.engine.compiled import Loaded
 from opcode_runtime.engine.effects import NEVER, Effects
 from opcode_runtime.engine.in_place import InPlace
 from opcode_runtime.engine.journal_port import Refused
 from opcode_runtime.engine.kit import Kit
+from opcode_runtime.engine.room import Level
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.state import ENDED, WorkflowState, WorkflowStatus
+from opcode_runtime.storage import Keep
 
 FULL_PAUSE_S = 1.0
 """How often a turn that is held for want of room is tried again."""
@@ -53,6 +55,7 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
     """Owns one workflow from its first event, or from its journal, to its end."""
 
     mailbox_size_max = 1_000
+    stash_size_max = 4_000
 
     def __init__(self, kit: Kit, workflow_id: str, loaded: Loaded | None = None) -> None:
         """`loaded` is given for a workflow that is about to be created; any other is read from the journal."""
@@ -64,6 +67,7 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         self._effects: Effects | None = None
         self._in_place: InPlace | None = None
         self._starting = True
+        self._kept_seq = 0
 
     async def on_start(self) -> None:
         """Take up a new workflow, or an old one where its journal says it stood."""
@@ -75,7 +79,9 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
             self._take_up(self._fresh, WorkflowState())
             return
         async with self.permits:
-            loaded, state = recovery.fold(self._kit, self.stream, await self.read_stream())
+            loaded, state, self.seq, self._kept_seq = await recovery.bring_back(
+                self._kit, self.stream
+            )
         back = self._kit.wakeups.back(self.stream)
         self._take_up(loaded, state, passed=back.passed)
         if _was_cut(state, rested=back.rested):
@@ -95,6 +101,10 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
 
     async def on_receive(self, message: cmd.AnyCommand) -> Answer:
         """Take one turn. Replies with what was decided, once it is on disk."""
+        if self._kit.room.level() is Level.ENDS_ONLY and self._needs_room(message):
+            return self._put_off(message)
+        if self._stashed_count():
+            self.unstash_all()
         try:
             return await self._turn(message)
         except OpcodeError as error:
@@ -106,6 +116,29 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         except Exception as error:
             self.end_failed(error)
             raise
+
+    def _needs_room(self, message: cmd.AnyCommand) -> bool:
+        """Whether a turn would do more than bring the workflow to its end."""
+        if isinstance(message, cmd.SignalSent):
+            return message.signal_type != "cancel"
+        return self._state.ending is None and len(self._state.unfinished) > 1
+
+    def _put_off(self, message: cmd.AnyCommand) -> Answer:
+        """The journal is all but full: refuse what others ask, keep what our own effects report."""
+        if isinstance(message, cmd.SignalSent | cmd.Create):
+            return cmd.Rejected(self._kit.room.refusal().info())
+        if not self._stashed_count():
+            _log.warning("journal full: holding a workflow", workflow_id=self.stream)
+            self.start_soon(self._look_for_room, name="look for room")
+        self.stash(message)
+        return cmd.Decision()
+
+    async def _look_for_room(self) -> None:
+        while True:
+            await trio.sleep(FULL_PAUSE_S)
+            if self._kit.room.level() is not Level.ENDS_ONLY:
+                break
+        self.report(cmd.Tick(at=self._kit.clock.now()))
 
     async def on_stop(self) -> None:
         """Give back what the effects hold."""
@@ -157,12 +190,25 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         """
         while True:
             try:
-                return await self.persist(events)
+                await self.persist(events)
+                return self._keep_snapshot(at_rest=False)
             except Refused as error:
                 if error.code is not ErrorCode.DEGRADED or not self.seq:
                     raise
                 _log.warning("journal full: holding a turn", workflow_id=self.stream)
                 await trio.sleep(FULL_PAUSE_S)
+
+    def _keep_snapshot(self, *, at_rest: bool) -> None:
+        """Leave a snapshot behind when it is due. Nobody waits for it: it goes with the next commit, or not at all."""
+        if not snapshots.is_due(self._state, self.seq - self._kept_seq, at_rest=at_rest):
+            return
+        self._kept_seq = self.seq
+        try:
+            body = snapshots.encode(self._state)
+        except (ValueError, TypeError) as error:
+            _log.warning("no snapshot", workflow_id=self.stream, error=str(error))
+            return
+        self._kit.writer.enter_soon(Keep(self.stream, self.seq, body))
 
     def _work_in_place(self, events: list[ev.AnyEvent]) -> bool:
         """Do what needs no task, within the bounds of one turn. True when there is more to do."""
@@ -199,6 +245,7 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         if due is not None:
             moment = due if due < NEVER else None
             active = state.status is WorkflowStatus.ACTIVE
+            self._keep_snapshot(at_rest=True)
             self._kit.wakeups.rest(self.stream, moment, active=active)
             self.stop()
 

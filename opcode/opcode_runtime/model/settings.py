@@ -55,6 +55,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     allow_hosts: tuple[str, ...] = ()
     allow_private: bool = False
     journal_bytes_max: int = 64 << 30
+    min_free_bytes: int = 64 << 20
+    retention_days: float | None = 90.0
+    retention_count: int | None = None
     limits: Limits = Limits()
 
 

@@ -5,6 +5,27 @@ anywhere.
 """
 
 from opcode_runtime.storage.agents import agent_stream
+from opcode_runtime.storage.entries import (
+    Answer,
+    Append,
+    Appended,
+    AppendRejected,
+    Entry,
+    EntryRefused,
+    Finish,
+    Finished,
+    InboxMessage,
+    Keep,
+    Kept,
+    Message,
+    Prune,
+    Pruned,
+    Send,
+    Sent,
+    Snapshot,
+    Take,
+    Taken,
+)
 from opcode_runtime.storage.errors import (
     EventUnstorable,
     JournalClosed,
@@ -16,15 +37,21 @@ from opcode_runtime.storage.errors import (
     JournalUnopenable,
 )
 from opcode_runtime.storage.journal import MAP_BYTES, Journal
+from opcode_runtime.storage.pressure import Pressure
 from opcode_runtime.storage.projections import template_stream
-from opcode_runtime.storage.writer import Append, Appended, AppendRejected
 
 __all__ = [
     "MAP_BYTES",
+    "Answer",
     "Append",
     "AppendRejected",
     "Appended",
+    "Entry",
+    "EntryRefused",
     "EventUnstorable",
+    "Finish",
+    "Finished",
+    "InboxMessage",
     "Journal",
     "JournalClosed",
     "JournalCorrupt",
@@ -33,6 +60,17 @@ __all__ = [
     "JournalLocked",
     "JournalUnknown",
     "JournalUnopenable",
+    "Keep",
+    "Kept",
+    "Message",
+    "Pressure",
+    "Prune",
+    "Pruned",
+    "Send",
+    "Sent",
+    "Snapshot",
+    "Take",
+    "Taken",
     "agent_stream",
     "template_stream",
 ]

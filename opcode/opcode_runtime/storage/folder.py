@@ -15,6 +15,8 @@ Rule 2: `journal.created` is synced before anything is acknowledged. Without it 
     start begins anew; with it, a missing data file is a loss and refused.
 Rule 3: the size of the data file is compared with its meta page before it is mapped: reading a page
     behind the end of a truncated file kills the process (SIGBUS).
+Rule 4: a folder on a network file system is not written to: neither LMDB's map nor the writer's
+    lock holds there between machines.
 """
 
 from __future__ import annotations
@@ -24,7 +26,6 @@ import fcntl
 import os
 import secrets
 import shutil
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,21 +33,17 @@ from pathlib import Path
 import lmdb
 
 from opcode_runtime.storage.errors import JournalFull, JournalLocked, JournalUnopenable
+from opcode_runtime.storage.mounts import mount_of
+from opcode_runtime.storage.pages import Meta, read_metas
 from opcode_runtime.storage.tables import STORE_VERSION, Store, Tables, Tail
 from opcode_runtime.storage.witness import Witness
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_TABLES_MAX = 32
-_READERS_MAX = 1024
+TABLES_MAX = 32
+READERS_MAX = 1024
 _OWN_NAMES = frozenset(
     {"VERSION", "VERSION.new", "lock", "data", "data.new", "witness", "journal.created"}
 )
-# LMDB 0.9: a 16-byte page header, then magic, version, address, map size, two database entries of 48 bytes (the first
-# begins with the page size), last page number, transaction number. All in the machine's own byte order.
-_META = struct.Struct("=II16xI92xQQ")
-_META_AT = 16
-_MAGIC = 0xBEEFC0DE
-_FORMAT = 1
 
 
 class Folder:
@@ -88,14 +85,33 @@ def translated(folder: Folder) -> Iterator[None]:
 
 
 def enter(folder: Folder) -> None:
-    """Make the folder if there is none, and refuse one that belongs to something else."""
+    """Make the folder if there is none, and refuse one that is not ours or cannot be written safely."""
+    _refuse_unsafe(folder)
     if not folder.root.exists():
         folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         sync_directory(folder.root.parent)
-    found = {entry.name for entry in folder.root.iterdir()}
-    if found - _OWN_NAMES and not folder.version.exists():
-        names = ", ".join(sorted(found - _OWN_NAMES)[:3])
+    found = _foreign_names(folder)
+    if found and not folder.version.exists():
+        names = ", ".join(found[:3])
         raise folder.unopenable(f"it holds other things ({names})", "name an empty folder")
+
+
+def _foreign_names(folder: Folder) -> list[str]:
+    return sorted({entry.name for entry in folder.root.iterdir()} - _OWN_NAMES)
+
+
+def _refuse_unsafe(folder: Folder) -> None:
+    mount = mount_of(folder.root)
+    if mount is not None and mount.is_network:
+        raise folder.unopenable(
+            f"it lies on a network file system ({mount.kind} at {mount.point}), where no lock and no commit is safe",
+            "keep the journal on a local disk (setting db_path); reading it from here is safe while nobody writes",
+        )
+    if folder.root.is_dir() and not os.access(folder.root, os.W_OK | os.X_OK, effective_ids=True):
+        raise folder.unopenable(
+            "this user cannot write there",
+            "give the folder to this user, or only read: verify, replay, export and backup need no write access",
+        )
 
 
 def lock(folder: Folder) -> int:
@@ -122,10 +138,10 @@ def lock(folder: Folder) -> int:
 
 
 def check_version(folder: Folder) -> None:
-    """Refuse a store of a newer layout by name.
+    """Refuse a store of another layout by name.
 
     Raises:
-        JournalUnopenable: it is newer, or the file is not readable as a version.
+        JournalUnopenable: it is newer or older, or the file is not readable as a version.
     """
     try:
         line = folder.version.read_text("utf-8").strip()
@@ -139,6 +155,11 @@ def check_version(folder: Folder) -> None:
             f"it was written by a newer release (layout {found}, this one knows {STORE_VERSION})"
         )
         raise folder.unopenable(reason, "upgrade opcode")
+    if found < STORE_VERSION and folder.data_file.exists():
+        reason = (
+            f"it was written by an older release (layout {found}, this one knows {STORE_VERSION})"
+        )
+        raise folder.unopenable(reason, "export it with that release, and import it with this one")
 
 
 def prepare(folder: Folder, map_bytes: int) -> None:
@@ -150,8 +171,7 @@ def prepare(folder: Folder, map_bytes: int) -> None:
     if not begun:
         _start_over(folder, map_bytes)
     elif _holds_commits(folder, map_bytes):
-        advice = "copy the whole folder, or restore it from a backup"
-        raise folder.unopenable("its journal.created is missing, it was half copied", advice)
+        _refuse_half_copied(folder)
     _finish(folder, map_bytes)
 
 
@@ -163,8 +183,8 @@ def open_environment(path: Path, map_bytes: int) -> lmdb.Environment:
     return lmdb.open(
         str(path),
         map_size=size,
-        max_dbs=_TABLES_MAX,
-        max_readers=_READERS_MAX,
+        max_dbs=TABLES_MAX,
+        max_readers=READERS_MAX,
         mode=0o600,
         sync=True,
         metasync=True,
@@ -174,23 +194,61 @@ def open_environment(path: Path, map_bytes: int) -> lmdb.Environment:
 
 
 def preflight(folder: Folder) -> None:
-    """Look at the data file without mapping it.
+    """Look at the data file without mapping it, and give it back what LMDB did not write at its end.
 
     Raises:
         JournalUnopenable: not LMDB's, cut off, or of a format that this release does not read.
     """
+    needed = _check_size(folder)
+    if folder.data_file.stat().st_size < needed:
+        os.truncate(folder.data_file, needed)
+
+
+def check_readable(folder: Folder) -> None:
+    """Look at a folder that is to be read, by reading alone.
+
+    Raises:
+        JournalUnopenable: there is no journal, or it is foreign, newer, cut off or half copied.
+    """
+    check_version(folder)
+    begun = folder.data_file.exists()
+    if folder.created.exists():
+        _check_whole(folder, begun=begun)
+    elif begun:
+        _refuse_half_copied(folder)
+    else:
+        _refuse_dataless(folder)
+        found = _foreign_names(folder) if folder.root.is_dir() else []
+        reason = f"it holds other things ({found[0]})" if found else "there is none"
+        raise folder.unopenable(reason, "name the folder of a journal; a daemon makes one")
+    _check_size(folder)
+
+
+def map_bytes_of(path: Path) -> int:
+    """How large a map the writer of a data file has asked for; 0 when the file does not tell."""
+    return max((meta.map_bytes for meta in read_metas(path)), default=0)
+
+
+def _check_size(folder: Folder) -> int:
+    """How many bytes the data file should have; refuses it when pages in use are missing."""
     advice = "restore it from a backup"
-    size = folder.data_file.stat().st_size
-    metas = _read_metas(folder.data_file)
-    if not metas:
-        raise folder.unopenable("data.mdb is not an LMDB file, or it was cut off", advice)
-    page_bytes, last_page, _ = max(metas, key=lambda meta: meta[2])
-    needed = (last_page + 1) * page_bytes
-    if size >= needed:
-        return
-    if _find_page_problems(folder.data_file):
-        raise folder.unopenable(f"data.mdb has {size} bytes of {needed}: it was cut off", advice)
-    os.truncate(folder.data_file, needed)
+    while True:
+        metas = read_metas(folder.data_file)
+        if not metas:
+            raise folder.unopenable("data.mdb is not an LMDB file, or it was cut off", advice)
+        newest = _newest(metas)
+        needed = (newest.last_page + 1) * newest.page_bytes
+        size = folder.data_file.stat().st_size
+        if size >= needed or not _find_page_problems(folder.data_file):
+            return needed
+        if _newest(read_metas(folder.data_file)) == newest:  # else a writer went on meanwhile
+            raise folder.unopenable(
+                f"data.mdb has {size} bytes of {needed}: it was cut off", advice
+            )
+
+
+def _newest(metas: list[Meta]) -> Meta:
+    return max(metas, key=lambda meta: meta.transaction)
 
 
 def _find_page_problems(path: Path) -> list[object]:
@@ -225,14 +283,21 @@ def _check_whole(folder: Folder, *, begun: bool) -> None:
         raise folder.unopenable("its VERSION is missing, it was half copied", advice)
 
 
-def _start_over(folder: Folder, map_bytes: int) -> None:
-    witness = Witness.open(folder.witness)
-    if witness is not None:
-        seen = witness.last()
-        witness.close()
-        if seen is not None:
+def _refuse_dataless(folder: Folder) -> None:
+    """A witness that has seen commits knows that there was data."""
+    with suppress(FileNotFoundError):
+        if Witness.look(folder.witness):
             advice = "restore the folder from a backup, or remove it"
             raise folder.unopenable("only its witness is left, the journal is lost", advice)
+
+
+def _refuse_half_copied(folder: Folder) -> None:
+    advice = "copy the whole folder, or restore it from a backup"
+    raise folder.unopenable("its journal.created is missing, it was half copied", advice)
+
+
+def _start_over(folder: Folder, map_bytes: int) -> None:
+    _refuse_dataless(folder)
     _write_durably(folder.version, f"{STORE_VERSION}\n")
     shutil.rmtree(folder.building, ignore_errors=True)
     folder.building.mkdir(mode=0o700)
@@ -275,26 +340,6 @@ def _look(folder: Folder, map_bytes: int) -> tuple[Store, Tail]:
             return tables.store(txn), tables.tail(txn)
     finally:
         env.close()
-
-
-def _read_metas(path: Path) -> list[tuple[int, int, int]]:
-    """Page size, last page and transaction of both meta pages, as far as they are readable."""
-    with path.open("rb") as file:
-        first = _read_meta(file.read(_META_AT + _META.size))
-        if first is None:
-            return []
-        file.seek(first[0])
-        second = _read_meta(file.read(_META_AT + _META.size))
-    return [meta for meta in (first, second) if meta is not None]
-
-
-def _read_meta(raw: bytes) -> tuple[int, int, int] | None:
-    if len(raw) < _META_AT + _META.size:
-        return None
-    magic, version, page_bytes, last_page, transaction = _META.unpack_from(raw, _META_AT)
-    if magic != _MAGIC or version != _FORMAT or page_bytes not in {1 << n for n in range(9, 17)}:
-        return None
-    return page_bytes, last_page, transaction
 
 
 def _write_durably(path: Path, text: str) -> None:

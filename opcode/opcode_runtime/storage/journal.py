@@ -11,29 +11,38 @@ Rule 3: a commit that fails in any way but "no room" is of unknown result. It is
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, overload
 
 import lmdb
 
 from opcode_runtime.storage import folder as places
+from opcode_runtime.storage.claim import Claim
 from opcode_runtime.storage.codec import Encoder
+from opcode_runtime.storage.entries import Answer, Append, Appended, AppendRejected, Entry
 from opcode_runtime.storage.errors import (
     JournalClosed,
-    JournalCorrupt,
     JournalError,
     JournalFull,
     JournalLocked,
     JournalUnknown,
+    JournalUnopenable,
 )
+from opcode_runtime.storage.opening import (
+    check_store,
+    check_witness,
+    fill,
+    open_witness,
+)
+from opcode_runtime.storage.pressure import Pressure, used_bytes
 from opcode_runtime.storage.queries import Projections
-from opcode_runtime.storage.tables import STORE_VERSION, Tables, Tail, Txn
+from opcode_runtime.storage.tables import Tables, Tail, Txn
 from opcode_runtime.storage.verification import Verification
 from opcode_runtime.storage.witness import Witness
-from opcode_runtime.storage.writer import Append, Appended, AppendRejected, Commit
+from opcode_runtime.storage.writer import Commit, overtaken
 
 MAP_BYTES = 64 << 30
 """Address space for the environment; the file itself is only as large as what is in it."""
@@ -43,11 +52,19 @@ class Journal(Projections):
     """Streams of events on disk, and the rows that follow from them. Made by `Journal.open`."""
 
     def __init__(
-        self, env: lmdb.Environment, tables: Tables, witness: Witness, lock_fd: int, epoch: int
+        self,
+        env: lmdb.Environment,
+        tables: Tables,
+        witness: Witness | None,
+        claim: Claim | None,
+        epoch: int,
+        *,
+        map_bytes: int = MAP_BYTES,
     ) -> None:
         super().__init__(env, tables)
         self._witness = witness
-        self._lock_fd = lock_fd
+        self._claim = claim
+        self._map_bytes = map_bytes
         self._encoder = Encoder()
         self._broken: JournalError | None = None
         self.epoch = epoch
@@ -71,42 +88,77 @@ class Journal(Projections):
         folder = places.Folder(Path(directory))
         with places.translated(folder):
             places.enter(folder)
-            lock_fd = places.lock(folder)
+            claim = Claim(folder.root, folder.lock, places.lock(folder))
             try:
                 places.check_version(folder)
                 places.prepare(folder, map_bytes)
                 places.preflight(folder)
                 env = places.open_environment(folder.data, map_bytes)
             except BaseException:
-                os.close(lock_fd)
+                claim.release()
                 raise
-            return cls._opened(folder, env, lock_fd)
+            return cls._opened(folder, env, claim, map_bytes)
 
     @classmethod
-    def _opened(cls, folder: places.Folder, env: lmdb.Environment, lock_fd: int) -> Journal:
+    def _opened(
+        cls, folder: places.Folder, env: lmdb.Environment, claim: Claim, map_bytes: int
+    ) -> Journal:
         try:
             env.reader_check()
             tables = Tables(env)
-            tail = _check_store(folder, env, tables)
-            witness, notices = _check_witness(folder, env, tables, tail)
+            tail = check_store(folder, env, tables)
+            witness, notices = open_witness(folder, env, tables, tail)
         except BaseException:
             env.close()
-            os.close(lock_fd)
+            claim.release()
             raise
-        journal = cls(env, tables, witness, lock_fd, tail.epoch + 1)
+        size = max(map_bytes, folder.data_file.stat().st_size)
+        journal = cls(env, tables, witness, claim, tail.epoch + 1, map_bytes=size)
         journal.notices += notices
-        try:
-            journal._begin_epoch()
-        except BaseException:
-            journal.close()
-            raise
-        return journal
+        return journal._begun()
 
-    def append(self, batch: Sequence[Append]) -> list[Appended | AppendRejected]:
-        """Put events at the end of their streams, all of the batch in one durable commit.
+    @classmethod
+    def over(
+        cls, env: lmdb.Environment, witness: Witness | None = None, *, map_bytes: int = MAP_BYTES
+    ) -> Journal:
+        """A journal over an environment that is open, without folder and lock; an empty one is filled.
+
+        The journal closes both when it is closed. That nobody else writes is the caller's affair; the epoch still
+        keeps out whoever began before.
+
+        Raises:
+            JournalCorrupt: it is not what was last written, or not what the witness saw.
+            JournalFull: there is no room to fill it.
+            JournalUnopenable: it cannot be used at all.
+        """
+        try:
+            env.reader_check()
+            tables = Tables(env, create=True)
+            tail = fill(env, tables)
+        except lmdb.Error as error:
+            if places.is_no_room(error):
+                raise JournalFull(str(error)) from error
+            raise JournalUnopenable(f"cannot open the journal: {error}") from error
+        notices: list[str] = []
+        if witness is not None:
+            seen, notices = check_witness(witness, env, tables, tail)
+            if seen is None and tail.commit:
+                witness.note(tail.commit, tail.root)
+        journal = cls(env, tables, witness, None, tail.epoch + 1, map_bytes=map_bytes)
+        journal.notices += notices
+        return journal._begun()
+
+    @overload
+    def append(self, batch: Sequence[Append]) -> list[Appended | AppendRejected]: ...
+
+    @overload
+    def append(self, batch: Sequence[Entry]) -> list[Answer]: ...
+
+    def append(self, batch: Sequence[Entry]) -> list[Any]:
+        """Put events at the end of their streams, and whatever else the batch holds, in one durable commit.
 
         Returns:
-            One answer per append. A rejected one has written nothing; the others stand.
+            One answer per entry. A rejected or refused one has written nothing; the others stand.
 
         Raises:
             JournalFull: no room; nothing was written.
@@ -115,7 +167,35 @@ class Journal(Projections):
             JournalLocked: another process writes to this journal. Every later append raises it too.
         """
         with self._writing() as commit:
-            return [commit.apply(append) for append in batch]
+            return [commit.apply(entry) for entry in batch]
+
+    def renew(self) -> None:
+        """See whether this is still the journal's writer. May be called from any thread.
+
+        Raises:
+            JournalLocked: the lock is lost, or somebody has begun a later epoch. Every later append raises it too.
+        """
+        self._check_usable()
+        try:
+            if self._claim is not None:
+                self._claim.check()
+            with self._reading() as txn:
+                found = self._tables.tail(txn).epoch
+            if found > self.epoch:
+                raise overtaken(found, self.epoch)
+        except JournalLocked as error:
+            self._broken = error
+            raise
+
+    def pressure(self) -> Pressure:
+        """How full the journal is. May be called from any thread."""
+        with self._reading() as txn:
+            used = used_bytes(txn, self._tables)
+        try:
+            free = sys.maxsize if self._claim is None else self._claim.free_bytes()
+        except OSError as error:
+            raise JournalError(f"cannot ask the file system for its free space: {error}") from error
+        return Pressure(min(1.0, used / self._map_bytes), free)
 
     def verify(self) -> list[str]:
         """Check every chain, head, index entry and row; what is wrong, as sentences. Empty when all is sound."""
@@ -128,14 +208,24 @@ class Journal(Projections):
             return
         self._closed = True
         self._env.close()
-        self._witness.close()
-        os.close(self._lock_fd)
+        if self._witness is not None:
+            self._witness.close()
+        if self._claim is not None:
+            self._claim.release()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _begun(self) -> Journal:
+        try:
+            self._begin_epoch()
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     def _begin_epoch(self) -> None:
         """Claim the epoch. Without room for that the journal opens all the same; the first append claims it."""
@@ -153,7 +243,7 @@ class Journal(Projections):
             yield commit
             if commit.changed or always:
                 tail = commit.finish()
-        if tail is not None:
+        if tail is not None and self._witness is not None:
             self._witness.note(tail.commit, tail.root)
 
     def _commit(self, txn: Txn) -> Commit:
@@ -205,66 +295,7 @@ class Journal(Projections):
 
     def _settle_witness(self) -> None:
         try:
-            self._witness.settle()
+            if self._witness is not None:
+                self._witness.settle()
         except OSError as error:
             raise JournalFull(f"the witness cannot be written: {error}") from error
-
-
-def _check_store(folder: places.Folder, env: lmdb.Environment, tables: Tables) -> Tail:
-    """Compare the store with what stands beside it."""
-    with env.begin() as txn:
-        store, tail = tables.store(txn), tables.tail(txn)
-        records = txn.stat(tables.records)["entries"]
-    advice = "restore the whole folder from one backup"
-    if store.version != STORE_VERSION:
-        raise folder.unopenable(f"its layout is {store.version}, VERSION says otherwise", advice)
-    if folder.created.read_text("utf-8", "replace").strip() != store.name.hex():
-        raise folder.unopenable("journal.created belongs to another store", advice)
-    if records != tail.position:
-        raise JournalCorrupt(f"it holds {records} records instead of {tail.position}")
-    return tail
-
-
-def _check_witness(
-    folder: places.Folder, env: lmdb.Environment, tables: Tables, tail: Tail
-) -> tuple[Witness, list[str]]:
-    """Compare the store's last commit with what the witness saw; check everything when that says too little."""
-    witness = Witness.open(folder.witness)
-    seen = None if witness is None else witness.last()
-    if seen is not None and witness is not None:
-        problem = _compare_witness(tail, *seen)
-        if problem:
-            witness.close()
-            raise JournalCorrupt(problem)
-        if tail.commit - seen[0] <= 1:
-            return witness, []
-    if witness is not None:
-        witness.close()
-    reason = "missing" if seen is None else f"{tail.commit - seen[0]} commits behind"
-    return _new_witness(folder, env, tables, tail, reason)
-
-
-def _compare_witness(tail: Tail, commit: int, root: bytes) -> str:
-    if commit > tail.commit:
-        return f"rolled back: commit {commit} was seen, the store ends at {tail.commit}"
-    if commit == tail.commit and root != tail.root:
-        return f"commit {commit} is not the one that was seen"
-    return ""
-
-
-def _new_witness(
-    folder: places.Folder, env: lmdb.Environment, tables: Tables, tail: Tail, reason: str
-) -> tuple[Witness, list[str]]:
-    notices: list[str] = []
-    if tail.commit:
-        with env.begin() as txn:
-            problems = Verification(txn, tables).run()
-        if problems:
-            raise JournalCorrupt(f"the witness is {reason}, and the check found: {problems[0]}")
-        notices.append(
-            f"the witness of the journal was {reason}; everything was checked and is sound"
-        )
-    witness = Witness.create(folder.witness)
-    if tail.commit:
-        witness.note(tail.commit, tail.root)
-    return witness, notices

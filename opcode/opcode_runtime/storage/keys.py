@@ -50,6 +50,13 @@ def moment(at: float) -> bytes:
     return number(bits ^ _ALL_ONES if bits & _SIGN else bits | _SIGN)
 
 
+def read_moment(key: bytes) -> float:
+    """The time at the beginning of a key."""
+    bits: int = _U64.unpack(key[:8])[0]
+    at: float = _F64.unpack(number(bits ^ _SIGN if bits & _SIGN else bits ^ _ALL_ONES))[0]
+    return at
+
+
 def listing(tag: str, value: str, created_at: float, workflow_id: str) -> bytes:
     """Key in the listing of workflows whose `tag` (one letter) is `value`, oldest first."""
     return listing_of(tag, value) + moment(created_at) + text(workflow_id)

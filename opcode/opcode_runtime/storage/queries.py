@@ -11,8 +11,9 @@ from opcode_runtime.model.events import WorkflowCreated
 from opcode_runtime.model.record import AgentRow, DecisionRow, KeyRow, WorkflowRow
 from opcode_runtime.storage import keys
 from opcode_runtime.storage.agents import agent_row, listed_agents
-from opcode_runtime.storage.codec import decode_row, row_status
+from opcode_runtime.storage.codec import decode_row, row_status, unseal
 from opcode_runtime.storage.errors import JournalCorrupt
+from opcode_runtime.storage.listing import listed_name
 from opcode_runtime.storage.projections import OPEN, listings
 from opcode_runtime.storage.reader import StreamReader, read_stream
 from opcode_runtime.storage.tables import Tables, Txn, ascending, descending
@@ -103,12 +104,32 @@ class Projections(StreamReader):
     def open_workflows(self) -> list[str]:
         """Ids of the workflows that have not ended, the oldest first."""
         with self._reading() as txn:
-            found = [
-                (key.removeprefix(prefix), value)
-                for prefix in (keys.listing_of("s", status) for status in OPEN)
-                for key, value in ascending(txn, self._tables.listings, prefix)
-            ]
-        return [value.decode("utf-8", "surrogatepass") for _, value in sorted(found)]
+            return _listed_names(txn, self._tables, OPEN)
+
+    def active_workflows(self) -> list[str]:
+        """Ids of the workflows that are pending or active, the oldest first. What is suspended is not touched."""
+        with self._reading() as txn:
+            return _listed_names(txn, self._tables, ("pending", "active"))
+
+    def wakeups(
+        self, before: float | None, limit: int, after: tuple[float, str] | None = None
+    ) -> list[tuple[float, str]]:
+        """Suspended workflows for which something falls due, as (wake_at, id), the earliest first.
+
+        Arguments:
+            before: those that fall due before this time (UTC seconds); None for all.
+            after: the last one of the page before.
+        """
+        start = b"" if after is None else keys.moment(after[0]) + keys.text(after[1]) + b"\0"
+        end = None if before is None else keys.moment(before)
+        found: list[tuple[float, str]] = []
+        with self._reading() as txn:
+            for key, value in ascending(txn, self._tables.wakeups, b"", start):
+                if len(found) >= limit or (end is not None and key >= end):
+                    break
+                name = listed_name(key, unseal(key, value, "wake-up"))
+                found.append((keys.read_moment(key), name))
+        return found
 
     def template(self, name: str, version: str | None = None) -> Template | None:
         """A version of a template, the latest when none is named.
@@ -220,6 +241,17 @@ def _check_rowless(txn: Txn, tables: Tables, stream: str, seq: int) -> None:
     """A stream without a row is none of a workflow."""
     if seq and isinstance(read_stream(txn, tables, stream, 0, 1)[0].event, WorkflowCreated):
         raise JournalCorrupt("the row of the workflow is missing", stream=stream)
+
+
+def _listed_names(txn: Txn, tables: Tables, statuses: tuple[str, ...]) -> list[str]:
+    """Workflows by the listings of these statuses alone, the oldest first."""
+    prefixes = [keys.listing_of("s", status) for status in statuses]
+    found = sorted(
+        (key.removeprefix(prefix), value)
+        for prefix in prefixes
+        for key, value in ascending(txn, tables.listings, prefix)
+    )
+    return [listed_name(key, value) for key, value in found]
 
 
 def _listed(

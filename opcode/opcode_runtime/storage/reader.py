@@ -11,7 +11,9 @@ import lmdb
 from opcode_runtime.model.record import Record
 from opcode_runtime.storage import keys
 from opcode_runtime.storage.codec import DIGEST_BYTES, decode_record, place_of
+from opcode_runtime.storage.entries import Snapshot
 from opcode_runtime.storage.errors import JournalClosed, JournalCorrupt, JournalUnknown
+from opcode_runtime.storage.snapshots import digest_at, snapshot_of
 from opcode_runtime.storage.tables import Head, Tables, Txn, ascending
 
 
@@ -56,6 +58,25 @@ class StreamReader:
         with self._reading() as txn:
             return read_stream(txn, self._tables, stream, after_seq, limit)
 
+    def snapshot(self, stream: str) -> Snapshot | None:
+        """What was last kept of a stream; None when there is nothing, or nothing that can be trusted."""
+        try:
+            with self._reading() as txn:
+                return snapshot_of(txn, self._tables, stream)
+        except JournalCorrupt:
+            return None
+
+    def read_after_snapshot(self, stream: str) -> tuple[Snapshot | None, list[Record]]:
+        """The snapshot of a stream and the events after it, as of one moment; without a snapshot, all events.
+
+        Raises:
+            JournalCorrupt: as `read`.
+        """
+        with self._reading() as txn:
+            snapshot = snapshot_of(txn, self._tables, stream)
+            after_seq = 0 if snapshot is None else snapshot.seq
+            return snapshot, read_stream(txn, self._tables, stream, after_seq, None)
+
     def read_all(self, after_position: int = 0, limit: int = 1000) -> list[Record]:
         """Events of all streams in the order in which they were written, from `after_position + 1` on.
 
@@ -89,7 +110,7 @@ def read_stream(
     """As `StreamReader.read`, in a transaction that is there."""
     key = keys.text(stream)
     head = tables.head(txn, key)
-    previous = _digest_at(txn, tables, stream, after_seq)
+    previous = digest_at(txn, tables, stream, after_seq)
     records: list[Record] = []
     seq = after_seq
     for entry, position in ascending(txn, tables.index, key, key + keys.number(after_seq + 1)):
@@ -123,14 +144,6 @@ def _record_at(txn: Txn, tables: Tables, position: bytes, stream: str, seq: int)
     return value
 
 
-def _digest_at(txn: Txn, tables: Tables, stream: str, seq: int) -> bytes:
-    """Digest of the record `seq` of a stream, upon which the next one must build; empty when there is none."""
-    position = txn.get(keys.event(stream, seq), db=tables.index) if seq else None
-    if position is None:
-        return b""
-    return _record_at(txn, tables, position, stream, seq)[-DIGEST_BYTES:]
-
-
 def _read_all(txn: Txn, tables: Tables, after_position: int, limit: int) -> list[Record]:
     records: list[Record] = []
     digests: dict[str, bytes] = {}
@@ -144,7 +157,7 @@ def _read_all(txn: Txn, tables: Tables, after_position: int, limit: int) -> list
         stream, seq = place_of(value)
         previous = digests.get(stream)
         if previous is None:
-            previous = _digest_at(txn, tables, stream, seq - 1)
+            previous = digest_at(txn, tables, stream, seq - 1)
         records.append(decode_record(value, expected, stream, seq, previous))
         digests[stream] = value[-DIGEST_BYTES:]
     if expected < tables.tail(txn).position:

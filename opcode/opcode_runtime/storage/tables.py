@@ -13,6 +13,14 @@
 | asked | created_at, workflow, decision | key in decisions |
 | templates | name, version descending | sealed Template |
 | keys | digest of (scope, key), and once more the digest backwards | sealed KeyRow |
+| wakeups | wake_at, id | sealed id (suspended workflows with a wake_at) |
+| ended | completed_at, id | sealed id |
+| snapshots | stream | sealed (seq, digest of the record at seq, body) |
+| blobs | digest of the value | value |
+| blob_counts | digest of the value | sealed number of references |
+| gaps | first position of a pruned range | sealed length |
+| inbox | owner, number | sealed message |
+| inbox_ids | owner, message id | sealed number |
 
 A row that damage has hidden must not pass for one that never was: a missing head is looked up in the
 index, a missing workflow in its stream, and an idempotency key stands in two places of its table.
@@ -29,13 +37,13 @@ import lmdb
 from opcode_runtime.storage.codec import seal, unseal
 from opcode_runtime.storage.errors import JournalCorrupt
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 """Version of this layout: in the `VERSION` file, and in the store itself."""
 
 Txn: TypeAlias = "lmdb.Transaction[bytes]"
 
 _HEAD = struct.Struct(">Q16sdI")
-_TAIL = struct.Struct(">QQQd16s")
+_TAIL = struct.Struct(">QQQd16sQ")
 _STORE = struct.Struct(">I16s")
 _FIRST = struct.pack(">Q", 1)
 _STORE_KEY, _TAIL_KEY = b"store", b"tail"
@@ -53,7 +61,8 @@ class Head(NamedTuple):
 class Tail(NamedTuple):
     """Where the journal stands.
 
-    The epoch of its last writer, the number of commits, the last position and its time, and the running root.
+    The epoch of its last writer, the number of commits, the last position and its time, the running root, and how many
+    positions up to the last one were pruned.
     """
 
     epoch: int
@@ -61,6 +70,7 @@ class Tail(NamedTuple):
     position: int
     at: float
     root: bytes
+    pruned: int = 0
 
 
 class Store(NamedTuple):
@@ -91,6 +101,14 @@ class Tables:
         self.asked = table("asked")
         self.templates = table("templates")
         self.keys = table("keys")
+        self.wakeups = table("wakeups")
+        self.ended = table("ended")
+        self.snapshots = table("snapshots")
+        self.blobs = table("blobs")
+        self.blob_counts = table("blob_counts")
+        self.gaps = table("gaps")
+        self.inbox = table("inbox")
+        self.inbox_ids = table("inbox_ids")
 
     def store(self, txn: Txn) -> Store:
         """What this store is."""

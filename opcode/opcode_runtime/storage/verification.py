@@ -14,13 +14,19 @@ import lmdb
 from opcode_runtime.model.definition import Template
 from opcode_runtime.model.record import DecisionRow, KeyRow, Record, WorkflowRow
 from opcode_runtime.storage import keys, projections
-from opcode_runtime.storage.codec import Encoder, decode_row, place_of
+from opcode_runtime.storage.codec import Encoder, decode_row, place_of, seal
 from opcode_runtime.storage.errors import JournalCorrupt
+from opcode_runtime.storage.listing import ended_key, listing_keys, raw, wakeup_key
 from opcode_runtime.storage.reader import read_stream
+from opcode_runtime.storage.snapshots import snapshot_problem
 from opcode_runtime.storage.tables import Tables, Txn, ascending
-from opcode_runtime.storage.writer import listing_keys
 
 PROBLEMS_MAX = 100
+_COUNTED = (
+    *("records", "index", "workflows", "listings", "decisions", "asked", "templates", "keys"),
+    *("wakeups", "ended", "snapshots"),
+)
+"""Tables whose every entry an event, or the snapshot of a stream, accounts for."""
 
 
 class StreamFold:
@@ -101,6 +107,7 @@ class Verification:
         pending = self._tables.head(self._txn, key).pending
         self._require(pending == len(fold.decisions), fold.stream, "open decisions are miscounted")
         self._check_workflow(key, fold)
+        self._check_snapshot(fold.stream)
         for decision in fold.decisions.values():
             self._check_decision(decision)
         for template in fold.templates.values():
@@ -114,11 +121,27 @@ class Verification:
         if fold.workflow is None:
             return
         self._compare("workflows", key, fold.workflow, fold.stream)
-        raw = fold.stream.encode("utf-8", "surrogatepass")
+        name = raw(fold.stream)
         for place in listing_keys(fold.workflow):
             self._expected["listings"] += 1
             found = self._txn.get(place, db=self._tables.listings)
-            self._require(found == raw, fold.stream, "the workflow is missing in a listing")
+            self._require(found == name, fold.stream, "the workflow is missing in a listing")
+        self._check_moment("wakeups", wakeup_key(fold.workflow), fold.stream)
+        self._check_moment("ended", ended_key(fold.workflow), fold.stream)
+
+    def _check_moment(self, table: str, place: bytes | None, stream: str) -> None:
+        if place is None:
+            return
+        self._expected[table] += 1
+        found = self._txn.get(place, db=getattr(self._tables, table))
+        wanted = seal(place, raw(stream))
+        self._require(found == wanted, stream, f"the workflow is missing in table {table}")
+
+    def _check_snapshot(self, stream: str) -> None:
+        problem = snapshot_problem(self._txn, self._tables, stream)
+        if problem is not None:
+            self._expected["snapshots"] += 1
+            self._require(not problem, stream, problem)
 
     def _check_decision(self, row: DecisionRow) -> None:
         place = keys.decision(row.workflow_id, row.id)
@@ -153,16 +176,7 @@ class Verification:
         if self._expected["records"] != tail.position:
             found = self._expected["records"]
             self.problems.append(f"the heads account for {found} of {tail.position} records")
-        for table in (
-            "records",
-            "index",
-            "workflows",
-            "listings",
-            "decisions",
-            "asked",
-            "templates",
-            "keys",
-        ):
+        for table in _COUNTED:
             entries = self._txn.stat(getattr(self._tables, table))["entries"]
             if entries != self._expected[table]:
                 wanted = self._expected[table]

@@ -54,11 +54,22 @@ class Witness:
         except FileNotFoundError:
             return None
 
+    @staticmethod
+    def look(path: Path) -> dict[int, bytes]:
+        """The commits in a ring and their roots, by reading alone.
+
+        Raises:
+            OSError: as the file system says.
+        """
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return dict(_slots(fd))
+        finally:
+            os.close(fd)
+
     def last(self) -> tuple[int, bytes] | None:
         """Number and root of the last commit that was noted; None when the ring holds none."""
-        raw = os.pread(self._fd, SLOTS * _SLOT.size, 0)
-        found = [_read_slot(raw, at) for at in range(0, len(raw) - _SLOT.size + 1, _SLOT.size)]
-        return max((slot for slot in found if slot is not None), default=None)
+        return max(_slots(self._fd), default=None)
 
     def note(self, commit: int, root: bytes) -> None:
         """Note a commit. A failure is kept for `settle`: the commit itself has succeeded."""
@@ -84,6 +95,12 @@ class Witness:
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
+
+
+def _slots(fd: int) -> list[tuple[int, bytes]]:
+    raw = os.pread(fd, SLOTS * _SLOT.size, 0)
+    found = [_read_slot(raw, at) for at in range(0, len(raw) - _SLOT.size + 1, _SLOT.size)]
+    return [slot for slot in found if slot is not None]
 
 
 def _checksum(commit: int, root: bytes) -> int:

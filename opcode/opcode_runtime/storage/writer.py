@@ -1,4 +1,4 @@
-"""One commit: appends become records, heads and rows inside one LMDB write transaction.
+"""One commit: entries become records, heads, rows and snapshots inside one LMDB write transaction.
 
 Rule 1: an append whose `expected_seq` is not the stream's last seq is rejected and writes nothing;
     the others stand.
@@ -12,43 +12,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-import msgspec
+import lmdb
 
 from opcode_runtime.model.definition import Template
 from opcode_runtime.model.events import AnyEvent, DecisionRequested
 from opcode_runtime.model.record import DecisionRow, WorkflowRow
 from opcode_runtime.storage import keys, projections
-from opcode_runtime.storage.codec import DIGEST_BYTES, Encoder, decode_row
+from opcode_runtime.storage.codec import DIGEST_BYTES, Encoder, decode_row, seal
+from opcode_runtime.storage.entries import (
+    Answer,
+    Append,
+    Appended,
+    AppendRejected,
+    Entry,
+    EntryRefused,
+    Keep,
+    Kept,
+)
 from opcode_runtime.storage.errors import JournalCorrupt, JournalLocked
+from opcode_runtime.storage.listing import ended_key, listing_keys, raw, wakeup_key
+from opcode_runtime.storage.snapshots import digest_at, put_snapshot
 from opcode_runtime.storage.tables import Head, Tables, Tail, Txn, ascending
-
-
-class Append(msgspec.Struct, frozen=True):
-    """Events to be put at the end of a stream.
-
-    Arguments:
-        expected_seq: seq of the last event that the appender knows, 0 for a new stream.
-    """
-
-    stream: str
-    expected_seq: int
-    events: tuple[AnyEvent, ...]
-
-
-class Appended(msgspec.Struct, frozen=True):
-    """The events are in the journal, `first_seq` to `last_seq`; `position` is that of the last one."""
-
-    first_seq: int
-    last_seq: int
-    position: int
-
-
-class AppendRejected(msgspec.Struct, frozen=True):
-    """Somebody else appended in between: the stream ends at `actual_seq`. Nothing was written."""
-
-    stream: str
-    expected_seq: int
-    actual_seq: int
 
 
 class _Stream:
@@ -58,6 +42,7 @@ class _Stream:
         "at",
         "decisions",
         "digest",
+        "ended",
         "key",
         "known_seq",
         "listed",
@@ -66,6 +51,7 @@ class _Stream:
         "row_read",
         "seq",
         "stored",
+        "wakeup",
     )
 
     def __init__(self, key: bytes, head: Head) -> None:
@@ -75,6 +61,8 @@ class _Stream:
         self.row: WorkflowRow | None = None
         self.row_read = False
         self.listed: set[bytes] = set()
+        self.wakeup: bytes | None = None
+        self.ended: bytes | None = None
         self.decisions: dict[str, DecisionRow] | None = None
         self.stored: dict[str, DecisionRow] = {}
 
@@ -93,36 +81,49 @@ class Commit:
         self._epoch = epoch
         self._before = tables.tail(txn)
         if self._before.epoch > epoch:
-            raise JournalLocked(
-                f"another process has begun epoch {self._before.epoch} (ours: {epoch})"
-            )
+            raise overtaken(self._before.epoch, epoch)
         self._position = self._before.position
         self._at = self._before.at
         self._digests: list[bytes] = []
         self._streams: dict[str, _Stream] = {}
+        self.changed = False
 
-    @property
-    def changed(self) -> bool:
-        """Whether there is anything to commit."""
-        return bool(self._digests)
-
-    def apply(self, append: Append) -> Appended | AppendRejected:
-        """Put one append into the transaction.
+    def apply(self, entry: Entry) -> Answer:
+        """Put one entry into the transaction.
 
         Raises:
-            EventUnstorable, JournalCorrupt: `stream` says whose append is at fault.
+            EventUnstorable, JournalCorrupt: `stream` says whose entry is at fault.
         """
         try:
-            return self._apply(append)
+            if isinstance(entry, Append):
+                return self._append(entry)
+            if isinstance(entry, Keep):
+                return self._keep(entry)
+            raise NotImplementedError(type(entry).__name__)
         except JournalCorrupt as error:
-            raise JournalCorrupt(error.reason, stream=append.stream, seq=error.seq) from error
+            raise JournalCorrupt(error.reason, stream=_at_fault(entry), seq=error.seq) from error
 
-    def _apply(self, append: Append) -> Appended | AppendRejected:
-        stream = self._streams.get(append.stream)
+    def _stream(self, name: str) -> _Stream:
+        stream = self._streams.get(name)
         if stream is None:
-            key = keys.text(append.stream)
-            stream = _Stream(key, self._tables.head(self._txn, key))
-            self._streams[append.stream] = stream
+            key = keys.text(name)
+            stream = self._streams[name] = _Stream(key, self._tables.head(self._txn, key))
+        return stream
+
+    def _keep(self, keep: Keep) -> Kept | EntryRefused:
+        stream = self._stream(keep.stream)
+        digest = stream.digest
+        if keep.seq != stream.seq:
+            digest = digest_at(self._txn, self._tables, keep.stream, keep.seq)
+        if not digest:
+            reason = f"it has no event {keep.seq}: it ends at {stream.seq}"
+            return EntryRefused(keep.stream, reason)
+        put_snapshot(self._txn, self._tables, keep, digest)
+        self.changed = True
+        return Kept(keep.stream, keep.seq)
+
+    def _append(self, append: Append) -> Appended | AppendRejected:
+        stream = self._stream(append.stream)
         if append.expected_seq != stream.seq:
             return AppendRejected(append.stream, append.expected_seq, stream.seq)
         first = stream.seq + 1
@@ -154,6 +155,7 @@ class Commit:
             self._project(stream, name, event)
         if events:
             self._at = events[-1].at
+            self.changed = True
 
     def _project(self, stream: _Stream, name: str, event: AnyEvent) -> None:
         kind = type(event)
@@ -193,6 +195,7 @@ class Commit:
         if value is not None:
             stream.row = decode_row(stream.key, value, WorkflowRow)
             stream.listed = set(listing_keys(stream.row))
+            stream.wakeup, stream.ended = wakeup_key(stream.row), ended_key(stream.row)
 
     def _read_decisions(self, stream: _Stream) -> dict[str, DecisionRow]:
         if stream.decisions is None:
@@ -221,7 +224,17 @@ class Commit:
         for key in stream.listed - wanted:
             txn.delete(key, db=tables.listings)
         for key in wanted - stream.listed:
-            txn.put(key, row.id.encode("utf-8", "surrogatepass"), db=tables.listings)
+            txn.put(key, raw(row.id), db=tables.listings)
+        self._move(tables.wakeups, stream.wakeup, wakeup_key(row), row.id)
+        self._move(tables.ended, stream.ended, ended_key(row), row.id)
+
+    def _move(self, table: lmdb._Database, old: bytes | None, new: bytes | None, name: str) -> None:
+        if old == new:
+            return
+        if old is not None:
+            self._txn.delete(old, db=table)
+        if new is not None:
+            self._txn.put(new, seal(new, raw(name)), db=table)
 
     def _flush_decisions(self, old: dict[str, DecisionRow], new: dict[str, DecisionRow]) -> None:
         txn, tables = self._txn, self._tables
@@ -237,8 +250,11 @@ class Commit:
                 txn.put(keys.moment(row.created_at) + key, key, db=tables.asked)
 
 
-def listing_keys(row: WorkflowRow) -> list[bytes]:
-    """Keys of all listings in which a workflow stands."""
-    return [
-        keys.listing(tag, value, row.created_at, row.id) for tag, value in projections.listings(row)
-    ]
+def _at_fault(entry: Entry) -> str | None:
+    """The stream of an entry, when it has but one."""
+    return entry.stream if isinstance(entry, Append | Keep) else None
+
+
+def overtaken(found: int, ours: int) -> JournalLocked:
+    """The error of a writer whose epoch is over."""
+    return JournalLocked(f"another process has begun epoch {found} (ours: {ours})")

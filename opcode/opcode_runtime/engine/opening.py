@@ -1,0 +1,143 @@
+"""Open the parts of a runtime, each before those that need it. The stack closes them in reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from actors import open_actor_system
+from actors.persistence import RecoveryPermits
+from opcode_runtime.actions import (
+    Action,
+    ActionSettings,
+    Registry,
+    builtin_registry,
+    open_action_resources,
+)
+from opcode_runtime.engine.breakers import BreakerLimits, Breakers
+from opcode_runtime.engine.clock import Clock
+from opcode_runtime.engine.expression_workers import (
+    InlineExpressionWorkers,
+    Workers,
+    open_expression_workers,
+)
+from opcode_runtime.engine.hub import Hub
+from opcode_runtime.engine.journal_port import JournalPort
+from opcode_runtime.engine.journal_writer import open_journal_writer
+from opcode_runtime.engine.kit import Kit, Peers
+from opcode_runtime.engine.recovery import read_off_loop
+from opcode_runtime.engine.room import Room
+from opcode_runtime.engine.slots import StepSlots
+from opcode_runtime.engine.templates import Templates
+from opcode_runtime.engine.wakeups import Wakeups
+from opcode_runtime.engine.workflows import Workflows, open_workflows
+from opcode_runtime.model.settings import Settings
+from opcode_runtime.sandbox import sweep
+from opcode_runtime.storage import Journal
+
+_log = structlog.get_logger("opcode.runtime")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a runtime is made of. `swept` counts children of an earlier life that were still there."""
+
+    kit: Kit
+    slots: StepSlots
+    workflows: Workflows
+    swept: int
+
+
+def journal_in(data_dir: Path, settings: Settings) -> Callable[[], Journal]:
+    """Opens the journal of a data directory."""
+    directory = Path(settings.db_path) if settings.db_path else data_dir / "journal"
+    return lambda: Journal.open(directory, map_bytes=settings.journal_bytes_max)
+
+
+async def open_parts(
+    stack: AsyncExitStack,
+    data_dir: Path,
+    actions: Iterable[Action],
+    settings: Settings,
+    open_journal: Callable[[], Journal],
+) -> Parts:
+    """Open everything that a runtime needs, and end what an earlier life has left running.
+
+    Raises:
+        OpcodeError: the journal is locked by another runtime, damaged or unreadable.
+    """
+    clock = Clock.current()
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    journal = await read_off_loop(clock, open_journal)
+    stack.callback(journal.close)
+    for notice in journal.notices:
+        _log.warning("journal", notice=notice)
+    children_dir = data_dir / "children"
+    children_dir.mkdir(mode=0o700, exist_ok=True)
+    swept = 0 if clock.virtual else await sweep(children_dir)
+    hub = Hub()
+    writer = await stack.enter_async_context(open_journal_writer(journal, hub, clock))
+    registry = _registry(actions)
+    slots = StepSlots(settings.pool_size)
+    peers = Peers()
+    kit = Kit(
+        settings=settings,
+        clock=clock,
+        journal=journal,
+        writer=writer,
+        streams=JournalPort(journal, writer, clock),
+        permits=RecoveryPermits(settings.limits.recoveries_max),
+        room=Room(journal.pressure, settings.min_free_bytes),
+        hub=hub,
+        templates=Templates(journal, registry, settings),
+        registry=registry,
+        workers=await _open_workers(stack, clock),
+        action_settings=_action_settings(settings, data_dir),
+        resources=await stack.enter_async_context(open_action_resources()),
+        slots=slots,
+        breakers=_breakers(settings),
+        peers=peers,
+        wakeups=Wakeups(clock, peers),
+        data_dir=data_dir,
+        children_dir=children_dir,
+    )
+    system = await stack.enter_async_context(open_actor_system(f"opcode {data_dir.name}"))
+    workflows = await open_workflows(kit, system)
+    peers.bind(workflows)
+    return Parts(kit, slots, workflows, swept)
+
+
+def _breakers(settings: Settings) -> Breakers:
+    limits = settings.limits
+    return Breakers(BreakerLimits(limits.breaker_failures_max, limits.breaker_cooldown_s))
+
+
+def _registry(actions: Iterable[Action]) -> Registry:
+    registry = builtin_registry()
+    for each in actions:
+        registry.register(each)
+    return registry
+
+
+async def _open_workers(stack: AsyncExitStack, clock: Clock) -> Workers:
+    if clock.virtual:
+        return InlineExpressionWorkers()
+    return await stack.enter_async_context(open_expression_workers())
+
+
+def _action_settings(settings: Settings, data_dir: Path) -> ActionSettings:
+    return ActionSettings(
+        data_dir=str(data_dir.resolve()),
+        allow_private=settings.allow_private,
+        allow_hosts=settings.allow_hosts,
+        read_only_paths=settings.read_only_paths,
+        writable_paths=settings.writable_paths,
+        deny_paths=settings.deny_paths,
+        body_bytes_max=settings.limits.http_body_bytes_max,
+        output_bytes_max=settings.limits.output_bytes_max,
+        file_bytes_max=settings.limits.file_bytes_max,
+    )
