@@ -149,6 +149,13 @@ def _out_of_range(settings: Settings) -> list[tuple[str, str]]:
         found.append(("drain_s", "a number of seconds, 0 or more"))
     if settings.journal_bytes_max < 1 << 20:
         found.append(("journal_bytes_max", "at least 1048576 (1 MiB)"))
+    if settings.min_free_bytes < 0:
+        found.append(("min_free_bytes", "a number of bytes, 0 or more"))
+    days = settings.retention_days
+    if days is not None and (not math.isfinite(days) or days <= 0):
+        found.append(("retention_days", "a number of days above 0, or null to keep everything"))
+    if settings.retention_count is not None and settings.retention_count < 0:
+        found.append(("retention_count", "0 or more, or null for any number"))
     # A step may be one that asks an agent: then any text may be an answer.
     general = {key: value for key, value in settings.answers.items() if "/" not in key}
     wrong = sorted(key for key, value in general.items() if value not in _DOUBT)

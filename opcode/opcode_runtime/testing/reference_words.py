@@ -51,6 +51,10 @@ SETTINGS: dict[str, str] = {
     "allow_hosts": "Names, addresses and networks that `http.*` may reach; when set, it is the whole list.",
     "allow_private": "Whether `http.*` may reach loopback and private addresses without being listed.",
     "journal_bytes_max": "Largest size of the journal's data file. The file is only as large as what is in it.",
+    "min_free_bytes": "New workflows are refused while the journal's file system has less space than this.",
+    "retention_days": "Ended workflows leave the journal after so many days; with `null` they stay for ever. One that "
+    "was started with an idempotency key stays for the week in which the key counts.",
+    "retention_count": "How many ended workflows are kept, the newest; `null` for any number.",
     "limits": "The bounds of the second table, as an object.",
 }
 
