@@ -6,9 +6,10 @@ export PYTHONWARNINGS := "default"
 default:
     @just --list
 
-# The whole suite: style, types, layers, tests. This is what must pass before anything lands.
+# The whole suite: style, types, layers, tests, a tenth of the drills. This is what must pass before anything lands.
 test: lint types layers
     pytest -n auto
+    python -m drills --tenth
 
 # Style and formatting.
 lint:
@@ -56,6 +57,10 @@ pages:
 demo TIMES="1":
     for i in $(seq {{TIMES}}); do opcode demo || exit 1; done
 
-# The kill drill at nightly strength.
-drill KILLS="100":
-    OPCODE_DRILL_KILLS={{KILLS}} pytest -q tests/drills
+# The drills of the runtime itself, as a table: `just drill`, `just drill kill crash_states`, `just drill --seed 7`.
+drill *ARGS:
+    python -m drills --full {{ARGS}}
+
+# The same at many times the strength; for a night.
+nightly *ARGS:
+    python -m drills --nightly {{ARGS}}

@@ -28,6 +28,9 @@ def missing(what: str) -> str | None:
         return None if any(corpus_dir().glob("*.json")) else "no foreign definitions"
     if what == "linux":
         return None if sys.platform == "linux" else "not on Linux"
+    if what == "loop":
+        ready = os.geteuid() == 0 and Path("/dev/loop-control").exists()
+        return None if ready else "no loop devices, or not root"
     if what == "golem":
         return None if find_spec("golem") else "no enchanter-golem"
     return None if any(_is_program(folder, what) for folder in os.get_exec_path()) else f"no {what}"
