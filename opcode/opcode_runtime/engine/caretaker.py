@@ -51,8 +51,7 @@ def start(nursery: trio.Nursery, kit: Kit, workflows: Workflows, recovered: trio
     nursery.start_soon(_take_up, kit, workflows, recovered)
     nursery.start_soon(kit.wakeups.run)
     nursery.start_soon(_note_checks, kit, note)
-    if hasattr(kit.journal, 'prunable'):
-        nursery.start_soon(_prune_for_ever, kit, note)
+    nursery.start_soon(_prune_for_ever, kit, note)
     if kit.clock.virtual:
         return
     nursery.start_soon(watch_clock, note)
@@ -159,7 +158,7 @@ async def prune(kit: Kit, note: Note) -> None:
     while families := await read_off_loop(
         kit.clock,
         lambda: kit.journal.prunable(
-            before, settings.retention_count, now, PRUNE_FAMILIES, KEPT_S
+            before, settings.retention_count, now, PRUNE_FAMILIES, keys_kept_s=KEPT_S
         ),
     ):
         answer = await kit.writer.enter(Prune(tuple(families)))

@@ -51,12 +51,13 @@ class Handle:
             WorkflowCancelled: it was cancelled.
         """
         await wait_for_status(self._kit, self.workflow_id, ENDED)
-        view = await self._router.wait(self.workflow_id, 0)
-        if view["status"] == "failed":
-            raise WorkflowFailed(self.workflow_id, view["error"])
-        if view["status"] == "cancelled":
+        row = self._kit.journal.workflow(self.workflow_id)
+        assert row is not None
+        if row.status == "failed":
+            raise WorkflowFailed(self.workflow_id, row.error or {})
+        if row.status == "cancelled":
             raise WorkflowCancelled(self.workflow_id)
-        return view["output"]
+        return row.output
 
     async def wait(self, wait_s: float = WAIT_S_MAX) -> dict[str, Any]:
         """Wait until the workflow ends or suspends, at most `wait_s` seconds, and show it as `status` does."""

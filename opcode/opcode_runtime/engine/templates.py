@@ -18,7 +18,7 @@ from opcode_runtime.model.action import ActionSpec, InterruptPolicy
 from opcode_runtime.model.definition import Definition, StepDefinition, Template
 from opcode_runtime.model.errors import ErrorCode, OpcodeError, Problem
 from opcode_runtime.model.settings import Settings
-from opcode_runtime.storage import Journal
+from opcode_runtime.storage import Journal, template_stream
 
 LOADED_MAX = 1_000
 
@@ -31,6 +31,8 @@ class Templates:
         self._registry = registry
         self._settings = settings
         self._loaded: OrderedDict[tuple[str, str], Loaded] = OrderedDict()
+        self._latest: OrderedDict[str, tuple[int, str]] = OrderedDict()
+        """The latest version of a template, as it was when its stream had so many events."""
 
     def load(self, name: str, version: str | None = None) -> Loaded:
         """The given version of a template, or its latest.
@@ -38,6 +40,11 @@ class Templates:
         Raises:
             OpcodeError: NOT_FOUND.
         """
+        seq = 0
+        if version is None:
+            seq = self._journal.head(template_stream(name))[0]
+            known_seq, latest = self._latest.get(name, (0, ""))
+            version = latest if seq and seq == known_seq else None
         if version is not None and (name, version) in self._loaded:
             self._loaded.move_to_end((name, version))
             return self._loaded[name, version]
@@ -49,7 +56,15 @@ class Templates:
                 f"there is no {what}",
                 next="opcode.query resource=templates lists what is defined",
             )
+        if seq:
+            self._remember(name, seq, template.version)
         return self._keep(template)
+
+    def _remember(self, name: str, seq: int, version: str) -> None:
+        self._latest[name] = (seq, version)
+        self._latest.move_to_end(name)
+        while len(self._latest) > LOADED_MAX:
+            self._latest.popitem(last=False)
 
     def _keep(self, template: Template) -> Loaded:
         key = (template.name, template.version)

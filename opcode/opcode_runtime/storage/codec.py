@@ -7,7 +7,9 @@ Rule 2: digest_n = BLAKE2b-128(digest_{n-1} + every byte of record n before its 
     a stream follows the empty digest.
 Rule 3: a value that is not part of a chain (head, row, tail) is sealed: a CRC-32 over key and value
     stands before it. It protects against damage, not against an adversary who can write the file.
-Rule 4: what goes in comes out equal. Integers beyond 64 bits and tuples are msgpack extension
+Rule 4: a big value stands in a record or row as a reference, an extension type (blobs.py); the digest of a record
+    covers the reference, and the reference names the content.
+Rule 5: what goes in comes out equal. Integers beyond 64 bits and tuples are msgpack extension
     types; lone surrogates are kept as they are.
 """
 
@@ -16,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, get_args
+from typing import Any, NamedTuple, TypeAlias, TypeVar, get_args
 from zlib import crc32
 
 import msgpack
@@ -30,16 +32,39 @@ DIGEST_BYTES = 16
 NESTING_MAX = 256
 """How deep the values of an event may nest: every reader has to be able to follow, whatever its own stack holds."""
 
+BLOB_BYTES_MIN = 256 << 10
+"""A value that takes more bytes than this, packed, is a blob."""
+BLOB_DEPTH_MAX = 4
+"""How deep below a record or row values are looked at one by one; its fields stand at depth 1."""
+
 _NO_DIGEST = bytes(DIGEST_BYTES)
 # Bytes that begin no msgpack array or map. Without them, a record is at least as long as it nests deep.
 _NOT_CONTAINERS = bytes(n for n in range(256) if not (0x80 <= n <= 0x9F or 0xDC <= n <= 0xDF))
-_EXT_INT, _EXT_TUPLE = 1, 2
+_EXT_INT, _EXT_TUPLE, _EXT_BLOB = 1, 2, 3
+_REFERENCE = struct.Struct(">16sQ")
+_REFERENCE_MARK = b"\xc7" + bytes(
+    [_REFERENCE.size, _EXT_BLOB]
+)  # "ext 8" in msgpack's specification
 _SEAL = struct.Struct(">I")
 _Row = TypeVar("_Row")
 
 EVENT_TYPES: dict[str, type[Any]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)
 }
+
+Fetch: TypeAlias = Callable[[bytes, int], Any]
+"""Finds the value of a blob by digest and size."""
+
+
+class Blob(NamedTuple):
+    """A value that is stored under the digest of its packed bytes."""
+
+    digest: bytes
+    body: bytes
+
+
+class _UnresolvedError(ValueError):
+    """A value holds references to blobs, and is read without a way to find them."""
 
 
 def _extend(value: Any) -> msgpack.ExtType:
@@ -58,21 +83,62 @@ def _unextend(code: int, body: bytes) -> Any:
         return int.from_bytes(body, "big", signed=True)
     if code == _EXT_TUPLE:
         return tuple(unpack(body))
+    if code == _EXT_BLOB:
+        raise _UnresolvedError("it holds references to blobs")
     raise ValueError(f"unknown extension type {code}")
 
 
-def unpack(body: bytes) -> Any:
-    """Read one msgpack value.
+def unpack(body: bytes, fetch: Fetch | None = None) -> Any:
+    """Read one msgpack value, with its blobs in place.
 
     Raises:
-        ValueError: `body` is not one.
+        ValueError: `body` is not one; or it holds references, and there is no `fetch`.
     """
     try:
-        return msgpack.unpackb(body, ext_hook=_unextend, strict_map_key=False)
+        return _unpack(body, _unextend)
+    except _UnresolvedError:
+        if fetch is None:
+            raise
+        find = fetch  # bound once more: the type of an argument does not reach into a closure
+
+    def resolve(code: int, raw: bytes) -> Any:
+        return find(*_REFERENCE.unpack(raw)) if code == _EXT_BLOB else _unextend(code, raw)
+
+    return _unpack(body, resolve)
+
+
+def _unpack(body: bytes, hook: Callable[[int, bytes], Any]) -> Any:
+    try:
+        return msgpack.unpackb(body, ext_hook=hook, strict_map_key=False)
     except UnicodeDecodeError:
         return msgpack.unpackb(
-            body, ext_hook=_unextend, strict_map_key=False, unicode_errors="surrogatepass"
+            body, ext_hook=hook, strict_map_key=False, unicode_errors="surrogatepass"
         )
+
+
+def references(value: bytes, *, sealed: bool = False) -> list[bytes]:
+    """Digests of the blobs that a record or a sealed row refers to, one for each reference.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    if _REFERENCE_MARK not in value:
+        return []
+    found: list[bytes] = []
+
+    def note(code: int, raw: bytes) -> Any:
+        if code != _EXT_BLOB:
+            return _unextend(code, raw)
+        found.append(_REFERENCE.unpack(raw)[0])
+        return None
+
+    _unpack(value[_SEAL.size :] if sealed else value, note)
+    return found
+
+
+def blob_digest(body: bytes) -> bytes:
+    """The digest under which a packed value is stored."""
+    return hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest()
 
 
 def chain(previous: bytes, body: bytes) -> bytes:
@@ -81,9 +147,13 @@ def chain(previous: bytes, body: bytes) -> bytes:
 
 
 class Encoder:
-    """Packs values. A packer keeps a buffer, so each writer has its own."""
+    """Packs values. A packer keeps a buffer, so each writer has its own.
+
+    `blobs` are those that records and rows have referred to since they were last taken.
+    """
 
     def __init__(self) -> None:
+        self.blobs: list[Blob] = []
         strict: Any = msgpack.Packer(default=_extend, strict_types=True)
         self._pack: Callable[[Any], bytes] = strict.pack
 
@@ -117,6 +187,9 @@ class Encoder:
             fields = [EVENT_VERSION, epoch, stream, seq, at, kind, payload, _NO_DIGEST]
             body = self.pack(fields)[:-DIGEST_BYTES]
             _check_nesting(body, payload)
+            if len(body) > BLOB_BYTES_MIN:
+                fields[-2] = self._thinned(payload)
+                body = self.pack(fields)[:-DIGEST_BYTES]
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise EventUnstorable(stream, type(event).__name__, str(error)) from error
         digest = chain(previous, body)
@@ -124,25 +197,87 @@ class Encoder:
 
     def row(self, key: bytes, row: Any) -> bytes:
         """A row (a msgspec struct) as a sealed value."""
-        return seal(key, self.pack(msgspec.to_builtins(row)))
+        fields = msgspec.to_builtins(row)
+        body = self.pack(fields)
+        if len(body) > BLOB_BYTES_MIN:
+            body = self.pack(self._thinned(fields))
+        return seal(key, body)
+
+    def message(self, stream: str, key: bytes, message_id: str, fields: list[Any]) -> bytes:
+        """A message as a sealed value; `stream` is who sends it.
+
+        Raises:
+            EventUnstorable: it holds something that is not JSON-like or nested too deep.
+        """
+        try:
+            body = self.pack(fields)
+            _check_nesting(body, fields)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise EventUnstorable(stream, f"message {message_id!r}", str(error)) from error
+        return seal(key, body)
+
+    def take_blobs(self) -> list[Blob]:
+        """The blobs referred to since the last call."""
+        taken, self.blobs = self.blobs, []
+        return taken
+
+    def _thinned(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Fields with references in place of their big values."""
+        return {name: self._shrunk(value, self.blobs, 1) for name, value in fields.items()}
+
+    def _shrunk(self, value: Any, blobs: list[Blob], depth: int) -> Any:
+        """What stands for a value: the same for the same value wherever it stands, so that it is stored once."""
+        if isinstance(value, str):
+            if len(value) * 4 <= BLOB_BYTES_MIN:
+                return value
+        elif not isinstance(value, dict | list | tuple):
+            return value
+        body = self.pack(value)
+        if len(body) <= BLOB_BYTES_MIN:
+            return value
+        inner: list[Blob] = []
+        rest = self._shrunk_members(value, inner, depth + 1) if depth < BLOB_DEPTH_MAX else value
+        if inner and len(self.pack(rest)) <= BLOB_BYTES_MIN:
+            blobs += inner
+            return rest
+        digest = blob_digest(body)
+        blobs.append(Blob(digest, body))
+        return msgpack.ExtType(_EXT_BLOB, _REFERENCE.pack(digest, len(body)))
+
+    def _shrunk_members(self, value: Any, blobs: list[Blob], depth: int) -> Any:
+        if isinstance(value, dict):
+            return {key: self._shrunk(each, blobs, depth) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self._shrunk(each, blobs, depth) for each in value]
+        return value
 
 
-def decode_record(value: bytes, position: int, stream: str, seq: int, previous: bytes) -> Record:
+def decode_record(
+    value: bytes,
+    position: int,
+    stream: str,
+    seq: int,
+    previous: bytes,
+    fetch: Fetch | None = None,
+) -> Record:
     """Read a record back, having checked that it is the one that was written there.
 
     Arguments:
         stream, seq: where the index says that the record stands.
         previous: digest of the record before it in its stream.
+        fetch: finds the blobs that the record refers to.
 
     Raises:
-        JournalCorrupt: it is not.
+        JournalCorrupt: it is not, or a blob is missing or wrong.
     """
     body = value[:-DIGEST_BYTES]
     if value[-DIGEST_BYTES:] != chain(previous, body):
         raise JournalCorrupt("the digest does not fit the record", stream=stream, seq=seq)
     try:
-        version, epoch, found_stream, found_seq, at, kind, payload, _ = unpack(value)
+        version, epoch, found_stream, found_seq, at, kind, payload, _ = unpack(value, fetch)
         event = _read_event(version, kind, at, payload)
+    except JournalCorrupt as error:
+        raise JournalCorrupt(error.reason, stream=stream, seq=seq) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"this release cannot read the record: {error}"
         raise JournalCorrupt(reason, stream=stream, seq=seq) from error
@@ -155,10 +290,14 @@ def decode_record(value: bytes, position: int, stream: str, seq: int, previous: 
 def place_of(value: bytes) -> tuple[str, int]:
     """Stream and seq that a record names, unchecked; for finding the index entry to check it by."""
     try:
-        fields = unpack(value)
+        fields = unpack(value, _nothing)
         return str(fields[2]), int(fields[3])
     except (ValueError, TypeError, IndexError, KeyError) as error:
         raise JournalCorrupt(f"a record cannot be read: {error}") from error
+
+
+def _nothing(_digest: bytes, _size: int) -> None:
+    """In the place of a blob that nobody looks at."""
 
 
 def _read_event(version: int, kind: str, at: float, payload: dict[str, Any]) -> AnyEvent:
@@ -204,35 +343,41 @@ def unseal(key: bytes, value: bytes, what: str) -> bytes:
     return body
 
 
-def decode_row(key: bytes, value: bytes, kind: type[_Row]) -> _Row:
-    """Read a row back.
+def decode_row(key: bytes, value: bytes, kind: type[_Row], fetch: Fetch | None = None) -> _Row:
+    """Read a row back; `fetch` finds the blobs that it refers to.
 
     Raises:
-        JournalCorrupt: it is not what was written.
+        JournalCorrupt: it is not what was written, or a blob is missing or wrong.
     """
     body = unseal(key, value, f"{kind.__name__} row")
     try:
-        return msgspec.convert(unpack(body), kind)
+        return msgspec.convert(unpack(body, fetch), kind)
     except (ValueError, TypeError) as error:
         raise JournalCorrupt(f"a {kind.__name__} row cannot be read: {error}") from error
 
 
-class _Status(msgspec.Struct):
-    """What is read of a workflow's row when only its status matters."""
+class Brief(msgspec.Struct):
+    """What is read of a workflow's row when its inputs and output, which may be large, do not matter."""
 
+    id: str
     status: str
+    parent_workflow_id: str | None = None
+    completed_at: float | None = None
 
 
-_STATUS: msgspec.msgpack.Decoder[_Status] = msgspec.msgpack.Decoder(_Status)
+_BRIEF: msgspec.msgpack.Decoder[Brief] = msgspec.msgpack.Decoder(Brief)
 
 
-def row_status(key: bytes, value: bytes) -> str:
-    """The status in a workflow's row; the rest of the row is checked, and not built.
+def row_brief(key: bytes, value: bytes) -> Brief:
+    """The small fields of a workflow's row; the rest of the row is checked, and not built.
 
     Raises:
         JournalCorrupt: it is not what was written.
     """
+    body = unseal(key, value, "WorkflowRow row")
     try:
-        return _STATUS.decode(unseal(key, value, "WorkflowRow row")).status
-    except msgspec.MsgspecError as error:
-        raise JournalCorrupt(f"a WorkflowRow row cannot be read: {error}") from error
+        return _BRIEF.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return decode_row(
+            key, value, Brief, _nothing
+        )  # lone surrogates, which msgspec does not read

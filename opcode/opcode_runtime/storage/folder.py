@@ -344,8 +344,11 @@ def _look(folder: Folder, map_bytes: int) -> tuple[Store, Tail]:
 
 def _write_durably(path: Path, text: str) -> None:
     draft = path.with_name(path.name + ".new")
-    draft.write_text(text, "utf-8")
-    _sync_file(draft)
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(fd)
     draft.rename(path)
     sync_directory(path.parent)
 

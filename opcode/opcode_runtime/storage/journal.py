@@ -152,9 +152,9 @@ class Journal(Projections):
     def append(self, batch: Sequence[Append]) -> list[Appended | AppendRejected]: ...
 
     @overload
-    def append(self, batch: Sequence[Entry]) -> list[Answer]: ...
+    def append(self, batch: Sequence[Entry]) -> Sequence[Answer]: ...
 
-    def append(self, batch: Sequence[Entry]) -> list[Any]:
+    def append(self, batch: Sequence[Entry]) -> Any:
         """Put events at the end of their streams, and whatever else the batch holds, in one durable commit.
 
         Returns:

@@ -51,6 +51,14 @@ class Table(NamedTuple):
     entries: int
 
 
+class Entry(NamedTuple):
+    """A key, its value, and where in the file the value stands."""
+
+    key: bytes
+    value: bytes
+    at: int
+
+
 class PageFile:
     """An open data file. `holes` counts the pages that a walk could not use."""
 
@@ -84,30 +92,30 @@ class PageFile:
     def table(self, name: bytes) -> Table | None:
         """A table as the newest meta page that still leads to it says."""
         for meta in sorted(self.metas, key=lambda each: each.transaction, reverse=True):
-            for key, value in self._walk(meta.root, 0, set()):
+            for key, value, _ in self._walk(meta.root, 0, set()):
                 if key == name and len(value) == _TABLE.size:
                     fields = _TABLE.unpack(value)
                     return Table(fields[7], fields[6])
         return None
 
-    def entries(self, table: Table) -> Iterator[tuple[bytes, bytes]]:
+    def entries(self, table: Table) -> Iterator[Entry]:
         """What a table holds, as far as its pages can be read."""
         if table.root != _NO_PAGE:
             yield from self._walk(table.root, 0, set())
 
-    def leftovers(self) -> Iterator[tuple[bytes, bytes]]:
+    def leftovers(self) -> Iterator[Entry]:
         """Every entry on every page that looks like a leaf, in use or not."""
         for number in range(self.pages):
             page = self._page(number)
             if page is not None and _flags(page) & _LEAF:
-                yield from self._leaf(page)
+                yield from self._leaf(page, number)
 
-    def _walk(self, number: int, depth: int, seen: set[int]) -> Iterator[tuple[bytes, bytes]]:
+    def _walk(self, number: int, depth: int, seen: set[int]) -> Iterator[Entry]:
         page = None if number in seen or depth > _DEPTH_MAX else self._page(number)
         seen.add(number)
         flags = 0 if page is None else _flags(page)
         if page is not None and flags & _LEAF:
-            yield from self._leaf(page)
+            yield from self._leaf(page, number)
         elif page is not None and flags & _BRANCH:
             for low, high, more, _ in _nodes(page):
                 yield from self._walk(low | high << 16 | more << 32, depth + 1, seen)
@@ -122,21 +130,23 @@ class PageFile:
         whole = len(page) == self.page_bytes
         return page if whole and _PAGE.unpack_from(page)[0] == number else None
 
-    def _leaf(self, page: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def _leaf(self, page: bytes, number: int) -> Iterator[Entry]:
         for low, high, flags, at in _nodes(page):
             key_bytes = _NODE.unpack_from(page, at)[3]
             begin = at + _NODE.size + key_bytes
-            size = low | high << 16
+            size, place = low | high << 16, number * self.page_bytes + begin
             value = page[begin : begin + (8 if flags & _LARGE else size)]
             if flags & _LARGE and len(value) == 8:
-                value = self._overflow(int.from_bytes(value, "little"), size)
+                place = int.from_bytes(value, "little") * self.page_bytes + _PAGE.size
+                value = self.value(place, size)
             if len(value) == size and begin <= len(page):
-                yield page[at + _NODE.size : begin], value
+                yield Entry(page[at + _NODE.size : begin], value, place)
 
-    def _overflow(self, number: int, size: int) -> bytes:
-        if not 0 <= number < self.pages or size > _VALUE_BYTES_MAX:
+    def value(self, at: int, size: int) -> bytes:
+        """A value that an entry has named; shorter where the file is."""
+        if not 0 <= at < self.pages * self.page_bytes or size > _VALUE_BYTES_MAX:
             return b""
-        return os.pread(self._fd, size, number * self.page_bytes + _PAGE.size)
+        return os.pread(self._fd, size, at)
 
 
 def read_metas(path: Path) -> list[Meta]:

@@ -11,10 +11,14 @@ from opcode_runtime.model.events import WorkflowCreated
 from opcode_runtime.model.record import AgentRow, DecisionRow, KeyRow, WorkflowRow
 from opcode_runtime.storage import keys
 from opcode_runtime.storage.agents import agent_row, listed_agents
-from opcode_runtime.storage.codec import decode_row, row_status, unseal
+from opcode_runtime.storage.blobs import fetching
+from opcode_runtime.storage.codec import decode_row, row_brief, unseal
+from opcode_runtime.storage.entries import InboxMessage
 from opcode_runtime.storage.errors import JournalCorrupt
+from opcode_runtime.storage.inbox import messages_of, owners
 from opcode_runtime.storage.listing import listed_name
 from opcode_runtime.storage.projections import OPEN, listings
+from opcode_runtime.storage.pruning import KEYS_KEPT_S, prunable
 from opcode_runtime.storage.reader import StreamReader, read_stream
 from opcode_runtime.storage.tables import Tables, Txn, ascending, descending
 from opcode_runtime.storage.templates import listed_templates, named_template, newest_version
@@ -69,7 +73,7 @@ class Projections(StreamReader):
             if value is None:
                 _check_rowless(txn, self._tables, workflow_id, self._tables.head(txn, key).seq)
                 return None
-            return row_status(key, value)
+            return row_brief(key, value).status
 
     def workflows(
         self,
@@ -130,6 +134,42 @@ class Projections(StreamReader):
                 name = listed_name(key, unseal(key, value, "wake-up"))
                 found.append((keys.read_moment(key), name))
         return found
+
+    def prunable(
+        self,
+        ended_before: float | None,
+        keep: int | None,
+        now: float,
+        limit: int,
+        *,
+        keys_kept_s: float = KEYS_KEPT_S,
+    ) -> list[str]:
+        """Ended workflows that may be pruned, the oldest first: whole families, whose every member may go.
+
+        A member may go when it has ended before `ended_before` (UTC seconds), or when it is not among the newest `keep`
+        that have ended; and when no idempotency key that it carries is younger than `keys_kept_s` at `now`. What is
+        damaged is left out, and at most 10,000 families are looked at.
+
+        Arguments:
+            limit: no family is added any more when so many are found.
+        """
+        with self._reading() as txn:
+            tables = self._tables
+            return prunable(txn, tables, ended_before, keep, now - keys_kept_s, limit)
+
+    def inbox(self, to: str, limit: int = 100) -> list[InboxMessage]:
+        """Messages of an owner in the order in which they were put, those that somebody has taken included."""
+        with self._reading() as txn:
+            return messages_of(txn, self._tables, to, limit)
+
+    def inboxes(self, limit: int = 1000, after: str | None = None) -> list[str]:
+        """Owners of inboxes that hold something, in the order of their names.
+
+        Arguments:
+            after: the last one of the page before.
+        """
+        with self._reading() as txn:
+            return owners(txn, self._tables, limit, after)
 
     def template(self, name: str, version: str | None = None) -> Template | None:
         """A version of a template, the latest when none is named.
@@ -232,7 +272,10 @@ def workflow_row(txn: Txn, tables: Tables, workflow_id: str) -> WorkflowRow | No
     if value is None:
         _check_rowless(txn, tables, workflow_id, head.seq)
         return None
-    row = decode_row(key, value, WorkflowRow)
+    try:
+        row = decode_row(key, value, WorkflowRow, fetching(txn, tables))
+    except JournalCorrupt as error:
+        raise JournalCorrupt(error.reason, stream=workflow_id) from error
     row.seq, row.updated_at = head.seq, head.at
     return row
 
@@ -271,9 +314,10 @@ def _listed(
 
 
 def _open_decisions(txn: Txn, tables: Tables, workflow_id: str | None) -> Iterator[DecisionRow]:
+    fetch = fetching(txn, tables)
     if workflow_id is not None:
         found = ascending(txn, tables.decisions, keys.text(workflow_id))
-        rows = [decode_row(key, value, DecisionRow) for key, value in found]
+        rows = [decode_row(key, value, DecisionRow, fetch) for key, value in found]
         if len(rows) != tables.head(txn, keys.text(workflow_id)).pending:
             raise JournalCorrupt("an open decision is missing", stream=workflow_id)
         yield from sorted(rows, key=lambda row: (row.created_at, row.id))
@@ -282,7 +326,7 @@ def _open_decisions(txn: Txn, tables: Tables, workflow_id: str | None) -> Iterat
         value = txn.get(key, db=tables.decisions)
         if value is None:
             raise JournalCorrupt("a listed decision is missing")
-        yield decode_row(key, value, DecisionRow)
+        yield decode_row(key, value, DecisionRow, fetch)
 
 
 def _waits_for(txn: Txn, tables: Tables, row: DecisionRow, agent_id: str) -> bool:

@@ -10,9 +10,11 @@ import lmdb
 
 from opcode_runtime.model.record import Record
 from opcode_runtime.storage import keys
+from opcode_runtime.storage.blobs import fetching
 from opcode_runtime.storage.codec import DIGEST_BYTES, decode_record, place_of
 from opcode_runtime.storage.entries import Snapshot
 from opcode_runtime.storage.errors import JournalClosed, JournalCorrupt, JournalUnknown
+from opcode_runtime.storage.gaps import check_pruned
 from opcode_runtime.storage.snapshots import digest_at, snapshot_of
 from opcode_runtime.storage.tables import Head, Tables, Txn, ascending
 
@@ -80,6 +82,8 @@ class StreamReader:
     def read_all(self, after_position: int = 0, limit: int = 1000) -> list[Record]:
         """Events of all streams in the order in which they were written, from `after_position + 1` on.
 
+        Positions of workflows that were pruned are left out.
+
         Raises:
             JournalCorrupt: a record or the index is not what was written.
         """
@@ -111,6 +115,7 @@ def read_stream(
     key = keys.text(stream)
     head = tables.head(txn, key)
     previous = digest_at(txn, tables, stream, after_seq)
+    fetch = fetching(txn, tables)
     records: list[Record] = []
     seq = after_seq
     for entry, position in ascending(txn, tables.index, key, key + keys.number(after_seq + 1)):
@@ -120,7 +125,8 @@ def read_stream(
         if keys.read_number(entry) != seq:
             raise JournalCorrupt("the record is missing", stream=stream, seq=seq)
         value = _record_at(txn, tables, position, stream, seq)
-        records.append(decode_record(value, keys.read_number(position), stream, seq, previous))
+        place = keys.read_number(position)
+        records.append(decode_record(value, place, stream, seq, previous, fetch))
         previous = value[-DIGEST_BYTES:]
     _check_end(stream, head, seq, previous, after_seq)
     return records
@@ -145,6 +151,7 @@ def _record_at(txn: Txn, tables: Tables, position: bytes, stream: str, seq: int)
 
 
 def _read_all(txn: Txn, tables: Tables, after_position: int, limit: int) -> list[Record]:
+    fetch = fetching(txn, tables)
     records: list[Record] = []
     digests: dict[str, bytes] = {}
     expected = after_position
@@ -152,14 +159,17 @@ def _read_all(txn: Txn, tables: Tables, after_position: int, limit: int) -> list
         if len(records) >= limit:
             return records
         expected += 1
-        if keys.read_number(key) != expected:
-            raise JournalCorrupt(f"the record at position {expected} is missing")
+        found = keys.read_number(key)
+        if found != expected:
+            check_pruned(txn, tables, expected, found)
+            expected = found
         stream, seq = place_of(value)
         previous = digests.get(stream)
         if previous is None:
             previous = digest_at(txn, tables, stream, seq - 1)
-        records.append(decode_record(value, expected, stream, seq, previous))
+        records.append(decode_record(value, expected, stream, seq, previous, fetch))
         digests[stream] = value[-DIGEST_BYTES:]
-    if expected < tables.tail(txn).position:
-        raise JournalCorrupt(f"the record at position {expected + 1} is missing")
+    last = tables.tail(txn).position
+    if expected < last:
+        check_pruned(txn, tables, expected + 1, last + 1)
     return records

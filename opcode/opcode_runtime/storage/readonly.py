@@ -25,6 +25,7 @@ from opcode_runtime.storage import keys
 from opcode_runtime.storage.codec import DIGEST_BYTES, place_of
 from opcode_runtime.storage.errors import JournalCorrupt, JournalLocked
 from opcode_runtime.storage.opening import check_store
+from opcode_runtime.storage.pressure import used_bytes
 from opcode_runtime.storage.queries import Projections
 from opcode_runtime.storage.reader import read_stream
 from opcode_runtime.storage.tables import Tables, Tail, Txn, ascending
@@ -111,7 +112,7 @@ class JournalReader(Projections):
 
     @contextmanager
     def snapshot_of_all(self) -> Iterator[tuple[Txn, Tables]]:
-        """One moment of the whole store, for whoever compares tables. The file grows while a daemon writes beside it."""
+        """One moment of the whole store, for whoever compares tables; the file grows when a daemon writes beside it."""
         with self._reading() as txn:
             yield txn, self._tables
 
@@ -160,6 +161,16 @@ class JournalReader(Projections):
         """
         with places.translated(places.Folder(path.parent)):
             self._env.copy(str(path), compact=True)
+
+    def used_bytes(self) -> int:
+        """Bytes of all pages of the file that hold something."""
+        with self._reading() as txn:
+            return used_bytes(txn, self._tables)
+
+    def readers(self) -> set[int]:
+        """Process ids in LMDB's reader table, those of dead processes among them."""
+        lines = self._env.readers().splitlines()
+        return {int(line.split()[0]) for line in lines if line.strip()[:1].isdecimal()}
 
     def close(self) -> None:
         """Give everything back. Closing twice is harmless."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from opcode_runtime.model.definition import Template
 from opcode_runtime.model.record import Record
 from opcode_runtime.storage import keys
+from opcode_runtime.storage.blobs import fetching
 from opcode_runtime.storage.codec import decode_row
 from opcode_runtime.storage.errors import JournalCorrupt
 from opcode_runtime.storage.projections import removed_by, template_of, template_stream
@@ -29,7 +30,7 @@ def named_template(txn: Txn, tables: Tables, name: str, version: str | None) -> 
     key = keys.template(name, version)
     value = txn.get(key, db=tables.templates)
     if value is not None:
-        return decode_row(key, value, Template)
+        return decode_row(key, value, Template, fetching(txn, tables))
     known = (template_of(each.event) for each in _read_back(txn, tables, name, None))
     _check(name, None, next((t.version for t in known if t and t.version == version), None))
     return None
@@ -53,7 +54,7 @@ def listed_templates(
     start = _start(txn, tables, after) if after is not None else b""
     prefix = b"" if name is None else keys.text(name)
     for key, value in ascending(txn, tables.templates, prefix, max(start, prefix)):
-        template = decode_row(key, value, Template)
+        template = decode_row(key, value, Template, fetching(txn, tables))
         if template.removed_at is None:
             yield template
 

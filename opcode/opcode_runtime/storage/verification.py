@@ -14,8 +14,11 @@ import lmdb
 from opcode_runtime.model.definition import Template
 from opcode_runtime.model.record import DecisionRow, KeyRow, Record, WorkflowRow
 from opcode_runtime.storage import keys, projections
-from opcode_runtime.storage.codec import Encoder, decode_row, place_of, seal
+from opcode_runtime.storage.blobs import blob_problems
+from opcode_runtime.storage.codec import Encoder, decode_row, place_of, references, seal
 from opcode_runtime.storage.errors import JournalCorrupt
+from opcode_runtime.storage.gaps import gap_problems, last_pruned
+from opcode_runtime.storage.inbox import inbox_problems
 from opcode_runtime.storage.listing import ended_key, listing_keys, raw, wakeup_key
 from opcode_runtime.storage.reader import read_stream
 from opcode_runtime.storage.snapshots import snapshot_problem
@@ -63,6 +66,7 @@ class Verification:
         self._tables = tables
         self._encoder = Encoder()
         self._expected: Counter[str] = Counter()
+        self._references: Counter[bytes] = Counter()
         self.problems: list[str] = []
 
     def run(self) -> list[str]:
@@ -85,11 +89,16 @@ class Verification:
             fold = StreamFold(stream)
             for record in records:
                 fold.add(record)
+                self._count_references(record)
             self._check_rows(key, fold)
         except JournalCorrupt as error:
             self.problems.append(error.message)
         except struct.error as error:
             self.problems.append(f"a key or value is cut off: {error}")
+
+    def _count_references(self, record: Record) -> None:
+        value = self._txn.get(keys.number(record.position), db=self._tables.records)
+        self._references.update(references(value or b""))
 
     def _name(self, key: bytes) -> str:
         """The stream of a head, as its first record names it: a long name does not stand in the key."""
@@ -152,6 +161,8 @@ class Verification:
 
     def _check_key(self, place: bytes, row: KeyRow, position: int) -> None:
         value = self._txn.get(place, db=self._tables.keys)
+        if value is None and last_pruned(self._txn, self._tables) > position:
+            return  # a later use of the key was pruned, and the key with it
         if value is None:
             self._require(False, row.stream, f"the idempotency key of seq {row.seq} is missing")
             return
@@ -168,19 +179,23 @@ class Verification:
         self._expected[table] += 1
         value = self._txn.get(place, db=getattr(self._tables, table))
         wanted = self._encoder.row(place, row)  # as bytes: a NaN in a row differs from itself
+        self._references.update(blob.digest for blob in self._encoder.take_blobs())
         self._require(value == wanted, stream, f"a row of {table} is not what its events say")
 
     def _check_counts(self) -> None:
         tail = self._tables.tail(self._txn)
-        self._expected["index"] = tail.position
-        if self._expected["records"] != tail.position:
-            found = self._expected["records"]
-            self.problems.append(f"the heads account for {found} of {tail.position} records")
+        wanted, found = tail.position - tail.pruned, self._expected["records"]
+        self._expected["index"] = wanted
+        if found != wanted:
+            self.problems.append(f"the heads account for {found} of {wanted} records")
+        self.problems += gap_problems(self._txn, self._tables, tail.pruned)
+        self.problems += blob_problems(self._txn, self._tables, self._references)
+        self.problems += inbox_problems(self._txn, self._tables)
         for table in _COUNTED:
             entries = self._txn.stat(getattr(self._tables, table))["entries"]
             if entries != self._expected[table]:
-                wanted = self._expected[table]
-                self.problems.append(f"table {table} has {entries} entries instead of {wanted}")
+                text = f"table {table} has {entries} entries instead of {self._expected[table]}"
+                self.problems.append(text)
 
     def _require(self, holds: bool, stream: str, problem: str) -> None:
         if not holds:

@@ -4,13 +4,15 @@ Rule 1: an append whose `expected_seq` is not the stream's last seq is rejected 
     the others stand.
 Rule 2: appends of one batch to the same stream chain: the second expects the last seq of the first.
 Rule 3: a head or row is read at most once and written at most once per commit, whatever the number
-    of events.
+    of events; unless something is pruned in between, which works on what is written.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
 
 import lmdb
 
@@ -18,7 +20,8 @@ from opcode_runtime.model.definition import Template
 from opcode_runtime.model.events import AnyEvent, DecisionRequested
 from opcode_runtime.model.record import DecisionRow, WorkflowRow
 from opcode_runtime.storage import keys, projections
-from opcode_runtime.storage.codec import DIGEST_BYTES, Encoder, decode_row, seal
+from opcode_runtime.storage.blobs import Ledger
+from opcode_runtime.storage.codec import DIGEST_BYTES, Encoder, decode_row, references, seal
 from opcode_runtime.storage.entries import (
     Answer,
     Append,
@@ -26,13 +29,25 @@ from opcode_runtime.storage.entries import (
     AppendRejected,
     Entry,
     EntryRefused,
+    Finish,
     Keep,
     Kept,
+    Message,
+    Prune,
+    Pruned,
+    Send,
+    Sent,
+    Take,
 )
 from opcode_runtime.storage.errors import JournalCorrupt, JournalLocked
+from opcode_runtime.storage.inbox import Inboxes
 from opcode_runtime.storage.listing import ended_key, listing_keys, raw, wakeup_key
+from opcode_runtime.storage.pruning import Pruning
 from opcode_runtime.storage.snapshots import digest_at, put_snapshot
 from opcode_runtime.storage.tables import Head, Tables, Tail, Txn, ascending
+
+_MESSAGE_BITS = 24
+"""Numbers of messages: so many of a commit, behind the commit's own."""
 
 
 class _Stream:
@@ -82,7 +97,10 @@ class Commit:
         self._before = tables.tail(txn)
         if self._before.epoch > epoch:
             raise overtaken(self._before.epoch, epoch)
+        encoder.blobs.clear()  # of a commit that came to nothing
+        self._ledger = Ledger(txn, tables)
         self._position = self._before.position
+        self._pruned = self._before.pruned
         self._at = self._before.at
         self._digests: list[bytes] = []
         self._streams: dict[str, _Stream] = {}
@@ -97,11 +115,48 @@ class Commit:
         try:
             if isinstance(entry, Append):
                 return self._append(entry)
-            if isinstance(entry, Keep):
-                return self._keep(entry)
-            raise NotImplementedError(type(entry).__name__)
+            return self._apply(entry)
         except JournalCorrupt as error:
-            raise JournalCorrupt(error.reason, stream=_at_fault(entry), seq=error.seq) from error
+            stream = _at_fault(entry) or error.stream
+            raise JournalCorrupt(error.reason, stream=stream, seq=error.seq) from error
+
+    @cached_property
+    def _inboxes(self) -> Inboxes:
+        number = (self._before.commit + 1) << _MESSAGE_BITS
+        return Inboxes(self._txn, self._tables, self._encoder, number)
+
+    def _apply(self, entry: Keep | Prune | Send | Take | Finish) -> Answer:
+        answer: Answer
+        if isinstance(entry, Keep):
+            answer = self._keep(entry)
+        elif isinstance(entry, Prune):
+            answer = self._prune(entry)
+        elif isinstance(entry, Send):
+            answer = Sent(self._send(entry.messages))
+        elif isinstance(entry, Take):
+            answer = self._inboxes.take(entry)
+        else:
+            answer = self._inboxes.finish(entry)
+        self.changed = self.changed or not isinstance(answer, EntryRefused)
+        return answer
+
+    def _send(self, messages: Sequence[Message], sender: str | None = None) -> int:
+        return sum(self._inboxes.put(sender or each.to, each) for each in messages)
+
+    def _prune(self, prune: Prune) -> Pruned | EntryRefused:
+        self._flush_streams()
+        self._ledger.settle()
+        pruning = Pruning(self._txn, self._tables, self._ledger)
+        found = pruning.look(prune)
+        if isinstance(found, EntryRefused):
+            return found
+        for stream, records in found.items():
+            self._digests.append(self._tables.head(self._txn, keys.text(stream)).digest)
+            pruning.remove(stream, records)
+            self._inboxes.clear(stream)
+        events = sum(map(len, found.values()))
+        self._pruned += events
+        return Pruned(len(found), events)
 
     def _stream(self, name: str) -> _Stream:
         stream = self._streams.get(name)
@@ -119,7 +174,6 @@ class Commit:
             reason = f"it has no event {keep.seq}: it ends at {stream.seq}"
             return EntryRefused(keep.stream, reason)
         put_snapshot(self._txn, self._tables, keep, digest)
-        self.changed = True
         return Kept(keep.stream, keep.seq)
 
     def _append(self, append: Append) -> Appended | AppendRejected:
@@ -128,24 +182,36 @@ class Commit:
             return AppendRejected(append.stream, append.expected_seq, stream.seq)
         first = stream.seq + 1
         self._write(stream, append.stream, append.events)
+        if append.messages:
+            self._send(append.messages, append.stream)
+            self.changed = True
         return Appended(first, stream.seq, self._position)
 
     def finish(self) -> Tail:
         """Write heads, rows and the tail; what remains is the commit itself."""
-        for stream in self._streams.values():
-            self._flush(stream)
+        self._flush_streams()
+        self._ledger.settle()
         root = hashlib.blake2b(
             b"".join((self._before.root, *self._digests)), digest_size=DIGEST_BYTES
         ).digest()
-        tail = Tail(self._epoch, self._before.commit + 1, self._position, self._at, root)
+        tail = Tail(
+            self._epoch, self._before.commit + 1, self._position, self._at, root, self._pruned
+        )
         self._tables.put_tail(self._txn, tail)
         return tail
 
+    def _flush_streams(self) -> None:
+        for stream in self._streams.values():
+            self._flush(stream)
+        self._streams.clear()
+
     def _write(self, stream: _Stream, name: str, events: Sequence[AnyEvent]) -> None:
-        put, tables, encode = self._txn.put, self._tables, self._encoder.record
+        put, tables, encoder = self._txn.put, self._tables, self._encoder
         for event in events:
             seq = stream.seq + 1
-            value, digest = encode(event, self._epoch, name, seq, stream.digest)
+            value, digest = encoder.record(event, self._epoch, name, seq, stream.digest)
+            if encoder.blobs:
+                self._ledger.add(encoder.take_blobs())
             position = keys.number(self._position + 1)
             put(position, value, append=True, db=tables.records)
             put(stream.key + keys.number(seq), position, db=tables.index)
@@ -173,7 +239,7 @@ class Commit:
         template = projections.template_of(event)
         if template is not None:
             key = keys.template(template.name, template.version)
-            self._txn.put(key, self._encoder.row(key, template), db=self._tables.templates)
+            self._put_row(self._tables.templates, key, template)
         for removed in projections.removed_by(event, name):
             self._hide_template(keys.template(*removed), event.at)
         keyed = projections.key_of(event, name, seq)
@@ -184,8 +250,8 @@ class Commit:
     def _hide_template(self, key: bytes, at: float) -> None:
         value = self._txn.get(key, db=self._tables.templates)
         if value is not None:
-            row = projections.hidden(decode_row(key, value, Template), at)
-            self._txn.put(key, self._encoder.row(key, row), db=self._tables.templates)
+            row = projections.hidden(decode_row(key, value, Template, self._ledger.fetch), at)
+            self._put_row(self._tables.templates, key, row)
 
     def _read_row(self, stream: _Stream) -> None:
         if stream.row_read:
@@ -193,14 +259,15 @@ class Commit:
         stream.row_read = True
         value = self._txn.get(stream.key, db=self._tables.workflows)
         if value is not None:
-            stream.row = decode_row(stream.key, value, WorkflowRow)
+            stream.row = decode_row(stream.key, value, WorkflowRow, self._ledger.fetch)
             stream.listed = set(listing_keys(stream.row))
             stream.wakeup, stream.ended = wakeup_key(stream.row), ended_key(stream.row)
 
     def _read_decisions(self, stream: _Stream) -> dict[str, DecisionRow]:
         if stream.decisions is None:
             found = ascending(self._txn, self._tables.decisions, stream.key)
-            rows = [decode_row(key, value, DecisionRow) for key, value in found]
+            fetch = self._ledger.fetch
+            rows = [decode_row(key, value, DecisionRow, fetch) for key, value in found]
             stream.stored = {row.id: row for row in rows}
             if len(stream.stored) != stream.pending:
                 raise JournalCorrupt(f"{stream.pending} open decisions expected, {len(rows)} found")
@@ -219,7 +286,7 @@ class Commit:
 
     def _flush_row(self, stream: _Stream, row: WorkflowRow) -> None:
         txn, tables = self._txn, self._tables
-        txn.put(stream.key, self._encoder.row(stream.key, row), db=tables.workflows)
+        self._put_row(tables.workflows, stream.key, row)
         wanted = set(listing_keys(row))
         for key in stream.listed - wanted:
             txn.delete(key, db=tables.listings)
@@ -227,6 +294,17 @@ class Commit:
             txn.put(key, raw(row.id), db=tables.listings)
         self._move(tables.wakeups, stream.wakeup, wakeup_key(row), row.id)
         self._move(tables.ended, stream.ended, ended_key(row), row.id)
+
+    def _put_row(self, table: lmdb._Database, key: bytes, row: Any) -> None:
+        """Write a row in the place of one that may be there, and count what both refer to."""
+        self._drop_references(table, key)
+        self._txn.put(key, self._encoder.row(key, row), db=table)
+        self._ledger.add(self._encoder.take_blobs())
+
+    def _drop_references(self, table: lmdb._Database, key: bytes) -> None:
+        value = self._txn.get(key, db=table)
+        if value is not None:
+            self._ledger.drop(references(value, sealed=True))
 
     def _move(self, table: lmdb._Database, old: bytes | None, new: bytes | None, name: str) -> None:
         if old == new:
@@ -241,18 +319,21 @@ class Commit:
         for row in old.values():
             if new.get(row.id) is not row:
                 key = keys.decision(row.workflow_id, row.id)
+                self._drop_references(tables.decisions, key)
                 txn.delete(key, db=tables.decisions)
                 txn.delete(keys.moment(row.created_at) + key, db=tables.asked)
         for row in new.values():
             if old.get(row.id) is not row:
                 key = keys.decision(row.workflow_id, row.id)
-                txn.put(key, self._encoder.row(key, row), db=tables.decisions)
+                self._put_row(tables.decisions, key, row)
                 txn.put(keys.moment(row.created_at) + key, key, db=tables.asked)
 
 
 def _at_fault(entry: Entry) -> str | None:
-    """The stream of an entry, when it has but one."""
-    return entry.stream if isinstance(entry, Append | Keep) else None
+    """The stream of an entry, or the owner of its inbox, when it has but one."""
+    if isinstance(entry, Append | Keep):
+        return entry.stream
+    return entry.to if isinstance(entry, Take | Finish) else None
 
 
 def overtaken(found: int, ours: int) -> JournalLocked:
