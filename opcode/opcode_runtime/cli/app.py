@@ -20,6 +20,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
+from opcode_runtime.cli import drill_word, journal_words, upkeep_words
 from opcode_runtime.cli.exits import CommandError, Exit, usage_error
 from opcode_runtime.cli.options import FLAG, LOCAL, THE_CLI, Caller, Daemon
 from opcode_runtime.cli.template_words import template
@@ -40,6 +41,9 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 app.command(template)
+journal_words.register(app)
+upkeep_words.register(app)
+drill_word.register(app)
 
 
 @Parameter(name="*")

@@ -192,7 +192,7 @@ def has_writer(directory: Path) -> bool:
     """
     try:
         found = (directory / "lock").stat()
-        table = _LOCKS.read_text("ascii", "replace")
+        table = _LOCKS.read_text("utf-8", "replace")
     except OSError:
         return False
     major, minor = os.major(found.st_dev), os.minor(found.st_dev)

@@ -1,0 +1,230 @@
+"""What an operator should look at: the data directory, its file system, its space, the clock, what was left behind.
+
+Nothing is changed, and nothing is read as a whole: `verify` does that. Whether the daemon answers is asked by the
+command line, which knows how to find it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import stat
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import lmdb
+import msgspec
+
+from opcode_runtime.model.durations import format_duration
+from opcode_runtime.model.settings import Settings
+from opcode_runtime.model.times import rfc3339
+from opcode_runtime.storage import JournalError, JournalLocked
+from opcode_runtime.storage.mounts import mount_of
+from opcode_runtime.storage.readonly import JournalReader, has_writer
+from opcode_runtime.storage.tables import STORE_VERSION
+from opcode_runtime.upkeep.backup import UNFINISHED
+
+State = Literal["ok", "warning", "problem"]
+
+_MAP_USED_MAX = 0.9
+_AHEAD_MAX_S = 60.0
+_VOLATILE = frozenset({"tmpfs", "ramfs", "overlay"})
+_FILES_MAX = 10_000
+
+
+class Check(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that was looked at; `next` says what to do when it is not ok."""
+
+    name: str
+    state: State
+    found: str
+    next: str | None = None
+
+
+def examine(data_dir: Path, journal_dir: Path, settings: Settings) -> list[Check]:
+    """Look at everything that can be looked at without a daemon, in a fixed order."""
+    return [
+        _versions(),
+        *_directory(data_dir),
+        *_private_files(data_dir, journal_dir),
+        *_file_system(journal_dir),
+        *_space(journal_dir, settings),
+        *_journal(journal_dir, settings),
+        *_leftovers(data_dir, journal_dir),
+        _isolation(),
+    ]
+
+
+def _versions() -> Check:
+    engine = ".".join(map(str, lmdb.version()))
+    found = (
+        f"opcode {metadata.version('opcode-runtime')}, journal layout {STORE_VERSION}, "
+        f"Python {platform.python_version()}, lmdb {lmdb.__version__} (LMDB {engine}), "
+        f"{platform.system()} {platform.release()}"
+    )
+    return Check("versions", "ok", found)
+
+
+def _isolation() -> Check:
+    """What the sandbox of this release can: end a child with all its descendants, and no more than that."""
+    text = "shell steps are ended as a whole, and have no fence: they may do what this user may"
+    return Check("isolation", "warning", text, "run the daemon as a user that owns nothing else")
+
+
+def _directory(data_dir: Path) -> Iterator[Check]:
+    try:
+        found = data_dir.stat()
+    except FileNotFoundError:
+        yield Check(
+            "data directory", "ok", f"{data_dir} is not there yet; the first start makes it"
+        )
+        return
+    except OSError as error:
+        text = f"{data_dir} cannot be looked at: {error.strerror}"
+        yield Check("data directory", "problem", text, "name another one with --data-dir")
+        return
+    mode = stat.S_IMODE(found.st_mode)
+    if found.st_uid != os.geteuid():
+        text = f"{data_dir} belongs to user {found.st_uid}, this is user {os.geteuid()}"
+        yield Check("data directory", "warning", text, "run opcode as the user whose it is")
+    elif mode & 0o077:
+        text = f"{data_dir} may be entered by others (mode {mode:04o})"
+        yield Check("data directory", "problem", text, f"chmod 700 {data_dir}")
+    else:
+        yield Check("data directory", "ok", f"{data_dir}, mode {mode:04o}")
+
+
+def _private_files(data_dir: Path, journal_dir: Path) -> Iterator[Check]:
+    paths = [path for root in {data_dir, journal_dir} for path in _files(root)]
+    open_ = sorted({str(path) for path in paths if _mode(path) & 0o077})
+    if not paths:
+        return
+    if open_:
+        text = f"{len(open_)} files may be read by others, such as {open_[0]}"
+        fix = f"chmod -R go= {data_dir}"
+        yield Check("private files", "problem", text, fix)
+    else:
+        yield Check("private files", "ok", f"{len(paths)} files, all for this user alone")
+
+
+def _files(root: Path) -> list[Path]:
+    """The files right in a folder and in the journal's; no others, a steps' folder may hold anything."""
+    folders = [root, root / "data"]
+    found: list[Path] = []
+    for folder in folders:
+        try:
+            found += [path for path in folder.iterdir() if path.is_file()]
+        except OSError:
+            continue
+    return found[:_FILES_MAX]
+
+
+def _mode(path: Path) -> int:
+    try:
+        return stat.S_IMODE(path.lstat().st_mode)
+    except OSError:
+        return 0
+
+
+def _file_system(journal_dir: Path) -> Iterator[Check]:
+    mount = mount_of(journal_dir)
+    if mount is None:
+        yield Check("file system", "ok", "this system does not tell what the journal lies on")
+        return
+    text = f"{mount.kind}, mounted at {mount.point}"
+    if mount.is_network:
+        local = "move the journal to a local disk, with the setting db_path"
+        yield Check("file system", "problem", f"a network file system: {text}", local)
+    elif mount.kind in _VOLATILE:
+        durable = (
+            "a restart of the machine or container may empty it: name a durable disk with db_path"
+        )
+        yield Check("file system", "warning", text, durable)
+    elif mount.read_only:
+        writable = (
+            "reading works; to run a daemon, mount it writable or name another place with db_path"
+        )
+        yield Check("file system", "warning", f"{text}, read-only", writable)
+    else:
+        yield Check("file system", "ok", text)
+
+
+def _space(journal_dir: Path, settings: Settings) -> Iterator[Check]:
+    place = next((each for each in (journal_dir, *journal_dir.parents) if each.exists()), None)
+    if place is None:
+        return
+    found = os.statvfs(place)
+    free = found.f_bavail * found.f_frsize
+    least = settings.min_free_bytes
+    text = f"{free >> 20} MiB free, at least {least >> 20} MiB wanted"
+    if free < least:
+        yield Check("free space", "problem", text, "free space there: new workflows are refused")
+    else:
+        yield Check("free space", "ok", text)
+
+
+def _journal(journal_dir: Path, settings: Settings) -> Iterator[Check]:
+    if not journal_dir.exists():
+        yield Check("journal", "ok", f"there is none in {journal_dir} yet")
+        return
+    try:
+        reader = JournalReader.open(journal_dir, trusting=True)
+    except JournalError as error:
+        state: State = "warning" if isinstance(error, JournalLocked) else "problem"
+        yield Check("journal", state, error.message, error.next)
+        return
+    with reader:
+        writer = "a daemon writes to it" if has_writer(journal_dir) else "no daemon writes to it"
+        notices = "".join(f"; {each}" for each in reader.notices)
+        text = f"{reader.last_position()} events, epoch {reader.tail.epoch}, {writer}{notices}"
+        if notices:
+            yield Check("journal", "warning", text, "opcode verify checks everything")
+        else:
+            yield Check("journal", "ok", text)
+        yield _map(reader, settings)
+        yield _readers(reader)
+        yield _clock(reader.last_at())
+
+
+def _map(reader: JournalReader, settings: Settings) -> Check:
+    used, size = reader.used_bytes(), settings.journal_bytes_max
+    text = f"{used >> 20} MiB of {size >> 20} MiB used ({used / size:.1%})"
+    if used / size < _MAP_USED_MAX:
+        return Check("journal size", "ok", text)
+    more = "prune old workflows (opcode prune), or raise journal_bytes_max and restart"
+    return Check("journal size", "problem", text, more)
+
+
+def _readers(reader: JournalReader) -> Check:
+    stale = sorted(pid for pid in reader.readers() if not Path(f"/proc/{pid}").exists())
+    if not stale or not Path("/proc/self").exists():
+        return Check("readers", "ok", "no reader that is gone holds pages of the journal")
+    text = f"processes that are gone ({', '.join(map(str, stale))}) still hold pages of the journal"
+    return Check("readers", "warning", text, "the next start of the daemon frees them")
+
+
+def _clock(last_at: float | None) -> Check:
+    """A monotonic clock says nothing across restarts: all that can be known is that no event lies in the future."""
+    now = time.time()
+    if last_at is None or last_at <= now + _AHEAD_MAX_S:
+        last = "" if last_at is None else f"; the newest event is of {rfc3339(last_at)}"
+        return Check("clock", "ok", f"it is {rfc3339(now)}{last}")
+    ahead = format_duration(round(last_at - now))
+    text = f"the newest event lies {ahead} in the future: the clock is behind, or was ahead"
+    return Check("clock", "problem", text, "set the clock; timers go by it after a restart")
+
+
+def _leftovers(data_dir: Path, journal_dir: Path) -> Iterator[Check]:
+    found = [journal_dir / "data.new"] if (journal_dir / "data.new").exists() else []
+    for folder in {data_dir, journal_dir.parent}:
+        if folder.is_dir():
+            found += sorted(path for path in folder.iterdir() if path.name.endswith(UNFINISHED))
+    if not found:
+        yield Check("leftovers", "ok", "nothing unfinished lies about")
+        return
+    text = f"{len(found)} unfinished, such as {found[0]}"
+    then = "remove what no running command writes; a first start clears data.new itself"
+    yield Check("leftovers", "warning", text, then)
