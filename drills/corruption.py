@@ -107,7 +107,9 @@ def judge(findings: list[dict[str, Any]], count: int, seed: int) -> Result:
         for each in findings
         if each["wrong"]
     ]
-    result.problems += [f"the checking process was {outcome} {n} times" for outcome, n in outcomes.items()]
+    result.problems += [
+        f"the checking process was {outcome} {n} times" for outcome, n in outcomes.items()
+    ]
     _judge_salvage(findings, result)
     return result
 

@@ -95,7 +95,9 @@ def _zeroed(bytes_each: int) -> Callable[..., Damage]:
 def _swap(kind: str, chance: random.Random, sound: dict[str, bytes], _: bytes) -> Damage:
     data = sound[DATA]
     one, two = chance.sample(range(2, len(data) // PAGE_BYTES), 2)
-    content = _with(_with(data, one * PAGE_BYTES, _page(data, two)), two * PAGE_BYTES, _page(data, one))
+    content = _with(
+        _with(data, one * PAGE_BYTES, _page(data, two)), two * PAGE_BYTES, _page(data, one)
+    )
     where = f"{DATA} pages {one} and {two}"
     return Damage(kind, where, DATA, content, [_region(one), _region(two)])
 
@@ -119,7 +121,9 @@ def _truncate(kind: str, chance: random.Random, sound: dict[str, bytes], _: byte
 def _meta(kind: str, chance: random.Random, sound: dict[str, bytes], early: bytes) -> Damage:
     """The newest commit is lost: its meta page is gone, or holds an older one, or the whole file is an older one."""
     data = sound[DATA]
-    newest = max((0, 1), key=lambda page: struct.unpack_from("=Q", _page(data, page), _TRANSACTION_AT))
+    newest = max(
+        (0, 1), key=lambda page: struct.unpack_from("=Q", _page(data, page), _TRANSACTION_AT)
+    )
     ways = {
         "zeroed": _with(data, newest * PAGE_BYTES, bytes(PAGE_BYTES)),
         "older": _with(data, newest * PAGE_BYTES, _page(data, 1 - newest)),

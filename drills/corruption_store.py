@@ -1,8 +1,8 @@
 """The store that the corruption drill damages: written by real workflows, under a virtual clock, from a seed.
 
 There is something of every kind in it: flat, looping and nested workflows, ended in each way and open in each way
-(hanging, waiting, asking), several versions of a template, decisions with and without a target, keys, agents, and values
-large enough to stand outside their event.
+(hanging, waiting, asking), several versions of a template, open decisions, keys, agents, snapshots, and a value large
+enough to stand outside its event.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from trio.testing import MockClock
 import opcode_runtime
 from opcode_runtime import Runtime, Settings, open_runtime
 from opcode_runtime.actions import Action, Call
-from opcode_runtime.engine import run
+from opcode_runtime.engine import run, snapshots
 from opcode_runtime.model.errors import OpcodeError
 
 WORKFLOWS = 50
@@ -35,7 +35,10 @@ def make_store(folder: Path, seed: int) -> Path:
 
     Call it in a process that will never fork with the environment open.
     """
-    with patch.object(run, "secrets", _Names(seed)):
+    with (
+        patch.object(run, "secrets", _Names(seed)),
+        patch.multiple(snapshots, EVERY_EVENTS=10, AT_REST_EVENTS=5),
+    ):
         trio.run(_write, folder, seed, clock=MockClock(autojump_threshold=0))
     return folder / "journal"
 
@@ -95,9 +98,7 @@ async def _start(runtime: Runtime, chance: random.Random, number: int) -> None:
 
 async def _speak(runtime: Runtime, workflow_id: str, number: int) -> None:
     if number % 6 == 0:
-        await runtime.signal(
-            workflow_id, "data", {"n": number}, idempotency_key=f"signal-{number}"
-        )
+        await runtime.signal(workflow_id, "data", {"n": number}, idempotency_key=f"signal-{number}")
     if number % 16 == 7:
         await runtime.signal(workflow_id, "cancel")
 
@@ -113,7 +114,12 @@ def definitions(mark: int) -> dict[str, dict[str, Any]]:
         "id": "ask",
         "type": "reasoning",
         "depends_on": ["s0"],
-        "config": {"prompt_context": "which?", "options": [{"id": "a"}, {"id": "b"}]},
+        "config": {
+            "prompt_context": "which?",
+            "options": [{"id": "a"}, {"id": "b"}],
+            "timeout": "240h",
+            "fallback": "a",
+        },
     }
     return {
         "small": {"steps": small},

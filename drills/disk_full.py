@@ -104,7 +104,10 @@ def _mount(scratch: Path, point: Path, size_bytes: int) -> str:
     image.unlink(missing_ok=True)
     with image.open("wb") as file:
         file.truncate(size_bytes)
-    loop = [["mkfs.ext4", "-q", "-F", "-m", "0", str(image)], ["mount", "-o", "loop", str(image), str(point)]]
+    loop = [
+        ["mkfs.ext4", "-q", "-F", "-m", "0", str(image)],
+        ["mount", "-o", "loop", str(image), str(point)],
+    ]
     memory = [["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(point)]]
     reasons = []
     for kind, commands in (("ext4 on a loop device", loop), ("tmpfs", memory)):
@@ -118,7 +121,7 @@ def _mount(scratch: Path, point: Path, size_bytes: int) -> str:
 def _failure(command: list[str]) -> str:
     """Why a command failed; empty when it did not."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=MOUNT_S)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=MOUNT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return "" if done.returncode == 0 else (done.stderr.strip() or f"{command[0]} failed")

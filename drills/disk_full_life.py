@@ -182,7 +182,9 @@ def _inspect(data_dir: Path, outside: Outside, report: Report) -> None:
             row = journal.workflow(workflow_id)
             status = "gone" if row is None else row.status
             report.require(status == "completed", f"an acknowledged workflow is {status}")
-            started = [r.event for r in journal.read(workflow_id) if isinstance(r.event, StepStarted)]
+            started = [
+                r.event for r in journal.read(workflow_id) if isinstance(r.event, StepStarted)
+            ]
             report.require(len(started) == STEPS, f"{len(started)} starts of {STEPS} steps")
     report.require(max(outside.ran.values(), default=0) == 1, "a step ran twice")
 

@@ -128,7 +128,9 @@ def _injections(strength: Strength, seed: int, scratch: Path) -> Iterator[Inject
     chance.shuffle(pairs)
     for number in range(INJECTIONS[strength]):
         call, error = pairs[number % len(pairs)]
-        first = 1 if number % 4 == 0 else counts[call] // 2  # the first half is the making of the store
+        first = (
+            1 if number % 4 == 0 else counts[call] // 2
+        )  # the first half is the making of the store
         yield Injection(call, error, chance.randint(max(1, first), counts[call]))
 
 

@@ -139,8 +139,10 @@ class Drill:
     async def _kill_and_begin(self, *, fresh: bool) -> None:
         alive = children_of_steps(self._mark)
         self.line.down()
-        self._stem.kill(self._pid)
+        status = self._stem.kill(self._pid)
         self._pid = 0
+        if status != -signal.SIGKILL:
+            self.history.problems.append(f"a life ended by itself with status {status}")
         self.killed_children += bool(alive)
         await self._begin(fresh=fresh, before=alive)
 

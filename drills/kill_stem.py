@@ -106,7 +106,7 @@ def _grow(ask: int, answer: int, arguments: list[str], log: Path) -> NoReturn:
 def _fresh(arguments: list[str], log: Path, _own: tuple[int, ...]) -> int:
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "opcode_runtime", *arguments],
+            [sys.executable, "-X", "faulthandler", "-m", "opcode_runtime", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -1,10 +1,10 @@
 """Planted bugs: whether the drills find what they are for.
 
 Fault model: a programmer. Each of more than twenty named mutations of our own code, most of them bugs that others have
-shipped, is applied to a process and its forks (planted_bugs.py), and the small form of a drill (planted_probes.py,
-planted_lives.py) is run there: some commits, a fault, a restart, a comparison. The bug must be caught by that probe in
-less than a minute. And each probe is run on the sound code too, and must find nothing: one that cries wolf is worth
-nothing.
+shipped, is applied to a process and its forks (planted_bugs.py, planted_engine_bugs.py), and the small form of a drill
+(planted_probes.py, planted_lives.py) is run there: some commits, a fault, a restart, a comparison. The bug must be
+caught by that probe in less than a minute. And each probe is run on the sound code too, and must find nothing: one that
+cries wolf is worth nothing.
 
 `python -m drills.planted [NAME ...]` runs some of them and says what was found.
 """
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from drills import planted_bugs as bugs
+from drills import planted_engine_bugs as engine
 from drills import planted_lives as lives
 from drills import planted_probes as probes
 from drills.planted_bugs import Bug
@@ -34,27 +35,27 @@ PLANTED: dict[str, tuple[Bug, Probe]] = {
     "ack before commit": (bugs.ack_before_commit, probes.cut_lives),
     "sync off": (bugs.sync_off, probes.power_loss),
     "retry after EIO": (bugs.retry_after_eio, probes.failing_sync),
-    "poison ignored": (bugs.poison_ignored, probes.failing_sync),
-    "no room is final": (bugs.full_is_final, probes.no_room_once),
-    "no reconcile on recovery": (bugs.no_reconcile_on_recovery, probes.cut_lives),
-    "attempt fencing dropped": (bugs.fencing_dropped, lives.told_twice),
-    "snapshot off by one": (bugs.snapshot_off_by_one, probes.cut_lives),
+    "poison ignored": (engine.poison_ignored, probes.failing_sync),
+    "no room is final": (engine.full_is_final, probes.no_room_once),
+    "no reconcile on recovery": (engine.no_reconcile_on_recovery, probes.cut_lives),
+    "attempt fencing dropped": (engine.fencing_dropped, lives.told_twice),
+    "snapshot off by one": (engine.snapshot_off_by_one, probes.cut_lives),
     "chain unchecked": (bugs.chain_unchecked, probes.flipped),
     "blob unchecked": (bugs.blob_unchecked, probes.flipped),
     "head apart from its events": (bugs.head_apart, probes.killed_in_commit),
     "key apart from its event": (bugs.key_apart, probes.killed_in_commit),
     "projection stale": (bugs.projection_stale, probes.cut_lives),
-    "timer twice": (bugs.timer_twice, lives.overdue),
-    "overdue timer forgotten": (bugs.overdue_forgotten, lives.overdue),
-    "Cancelled swallowed": (bugs.cancelled_swallowed, lives.closing),
-    "reply to a dead ask": (bugs.reply_to_dead, lives.unknown_commit),
+    "timer twice": (engine.timer_twice, lives.overdue),
+    "overdue timer forgotten": (engine.overdue_forgotten, lives.overdue),
+    "Cancelled swallowed": (engine.cancelled_swallowed, lives.closing),
+    "reply to a dead ask": (engine.reply_to_dead, lives.unknown_commit),
     "witness ignored": (bugs.witness_ignored, probes.rolled_back),
     "epoch fence dropped": (bugs.epoch_fence_dropped, lives.two_writers),
     "expected seq unchecked": (bugs.expected_seq_unchecked, lives.racing_appends),
-    "completed step not folded": (bugs.completed_not_folded, probes.cut_lives),
-    "doubt taken for done": (bugs.doubt_completed, probes.cut_lives),
-    "sweep of children skipped": (bugs.sweep_skipped, lives.left_children),
-    "mailbox unbounded": (bugs.mailbox_unbounded, lives.flood),
+    "completed step not folded": (engine.completed_not_folded, probes.cut_lives),
+    "doubt taken for done": (engine.doubt_completed, probes.cut_lives),
+    "sweep of children skipped": (engine.sweep_skipped, lives.left_children),
+    "mailbox unbounded": (engine.mailbox_unbounded, lives.flood),
 }
 """Each bug, with the probe that must catch it."""
 
@@ -68,7 +69,7 @@ class Caught(NamedTuple):
     seconds: float
 
 
-def run(strength: Strength, seed: int, scratch: Path) -> Result:  # noqa: ARG001 - nothing is left to chance
+def run(strength: Strength, seed: int, scratch: Path) -> Result:
     """Plant every bug, and none, whatever the strength."""
     return plant(PLANTED, scratch)
 

@@ -1,4 +1,4 @@
-"""More probes of the planted bugs: lives of the runtime, and processes beside each other, that need a scene of their own."""
+"""More probes of the planted bugs: lives of the runtime, and processes side by side, that need a scene of their own."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from unittest.mock import patch
 
 import pykka
 import trio
-from actors import MailboxFull, TrioActor, open_actor_system
 from trio.testing import MockClock
 
 import opcode_runtime
+from actors import MailboxFull, TrioActor, open_actor_system
 from drills.kill_checker import read_streams
 from drills.planted_probes import in_child
 from drills.syscalls_workload import all_records
@@ -32,6 +32,12 @@ from opcode_runtime.storage import Append, Appended, Journal, JournalLocked, Jou
 HOUR_S = 3_600.0
 _END_S = 5.0
 _FLOOD = 10_000
+_OPEN = """
+import sys
+from pathlib import Path
+from opcode_runtime.storage import Journal
+Journal.open(Path(sys.argv[1])).close()
+"""
 
 
 def _virtual(act: Any, *arguments: Any) -> Any:
@@ -66,7 +72,10 @@ def told_twice(folder: Path) -> Iterator[str]:
     def check() -> Sequence[str]:
         with patch.object(WorkflowActor, "report", _reporting_twice(WorkflowActor.report)):
             status = _virtual(_run_retried, folder / "data")
-        return [*([] if status == "completed" else [f"it ended {status}"]), *_streams(folder / "data")]
+        return [
+            *([] if status == "completed" else [f"it ended {status}"]),
+            *_streams(folder / "data"),
+        ]
 
     yield from in_child(folder, check)
 
@@ -115,7 +124,9 @@ async def _through_the_night(data_dir: Path) -> list[str]:
     asks = {"prompt_context": "?", "options": [{"id": "y"}], "timeout": "1h", "fallback": "y"}
     waits = {"id": "w", "type": "wait", "config": {"duration": "1h"}}
     with trio.CancelScope() as scope:
-        async with open_runtime(data_dir, actions=[_work()], settings=Settings(drain_s=0)) as runtime:
+        async with open_runtime(
+            data_dir, actions=[_work()], settings=Settings(drain_s=0)
+        ) as runtime:
             await runtime.define("waits", {"steps": [waits, _step("a", "w")]})
             question = {"id": "q", "type": "reasoning", "config": asks}
             await runtime.define("asks", {"steps": [question, _step("a", "q")]})
@@ -157,7 +168,7 @@ async def _open_and_close(data_dir: Path) -> None:
 
 def unknown_commit(folder: Path) -> Iterator[str]:
     """The result of a commit becomes unknown, and nothing of it is on disk; what was acknowledged is there."""
-    for number in (4, 6, 8, 10):
+    for number in range(3, 13):
         place = folder / str(number)
 
         def check(place: Path = place, number: int = number) -> Sequence[str]:
@@ -187,7 +198,7 @@ def _losing(number: int) -> Any:
     """`Journal.append` whose `number`-th commit, and all after it, come to nothing, with an unknown result."""
     real, calls = Journal.append, [0]
 
-    def append(journal: Journal, batch: Sequence[Any]) -> list[Any]:
+    def append(journal: Journal, batch: Sequence[Any]) -> Any:
         calls[0] += 1
         if calls[0] >= number:
             raise JournalUnknown("planted by the probe")
@@ -198,7 +209,9 @@ def _losing(number: int) -> Any:
 
 async def _call_until_lost(data_dir: Path, acked: list[tuple[str, str]]) -> None:
     with trio.fail_after(HOUR_S):
-        async with open_runtime(data_dir, actions=[_work()], settings=Settings(drain_s=0)) as runtime:
+        async with open_runtime(
+            data_dir, actions=[_work()], settings=Settings(drain_s=0)
+        ) as runtime:
             waits = {"id": "w", "type": "wait", "config": {"signal": "go"}}
             await runtime.define("t", {"steps": [waits]})
             for _ in range(10):
@@ -232,17 +245,17 @@ def two_writers(folder: Path) -> Iterator[str]:
 
 
 def _overtake(journal: Path, go: Path, done: Path) -> None:
-    """Another process opens the journal, though this one has it: the lock file was removed, as on some file systems."""
+    """Another process opens the journal, though this one has it: somebody removed the lock file."""
     (journal / "lock").unlink()
-    code = "import sys; from pathlib import Path; from opcode_runtime.storage import Journal; Journal.open(Path(sys.argv[1])).close()"
-    subprocess.run([sys.executable, "-c", code, str(journal)], check=True, timeout=20)
+    subprocess.run([sys.executable, "-c", _OPEN, str(journal)], check=True, timeout=20)
 
 
 def racing_appends(folder: Path) -> Iterator[str]:
-    """Two owners of one stream write to it in turns, both from what they know: what is acknowledged is there, in place."""
+    """Two owners of one stream write in turns, both from what they know: what is acknowledged is there, in place."""
 
     def check() -> Sequence[str]:
-        known, acked = {"a": 0, "b": 0}, {}
+        known: dict[str, int] = {"a": 0, "b": 0}
+        acked: dict[int, str] = {}
         with Journal.open(folder / "journal") as journal:
             for turn, owner in enumerate("aabbabab"):
                 event = ev.AgentSeen(at=float(turn), agent_id=owner, agent_type="system")
@@ -347,4 +360,8 @@ async def _flood() -> list[str]:
             except MailboxFull:
                 pass
             scope.cancel()
-    return [f"an actor that takes none was sent {taken}"] if taken > 2 * _Stuck.mailbox_size_max else []
+    return (
+        [f"an actor that takes none was sent {taken}"]
+        if taken > 2 * _Stuck.mailbox_size_max
+        else []
+    )

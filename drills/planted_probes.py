@@ -1,4 +1,4 @@
-"""The probes: each is a few commits, a fault, a restart and a comparison, small enough to be done for every planted bug.
+"""The probes: each is a few commits, a fault, a restart and a comparison, small enough for every planted bug.
 
 A probe yields what does not hold, as sentences; on sound code it yields nothing. It works in a process that has never
 had a journal open, and forks from there, so that a bug planted before it is in all its lives.
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 from unittest.mock import patch
 
 from drills.corruption_check import Finding, examine, lay_out, learn
@@ -28,7 +28,14 @@ from drills.syscalls_workload import all_records, is_marked, lost, work
 from opcode_runtime.engine import snapshots
 from opcode_runtime.storage import Journal
 
-Probe: TypeAlias = Callable[[Path], Iterator[str]]
+
+class Probe(Protocol):
+    """A probe: what it finds, working in a folder of its own."""
+
+    __name__: str
+
+    def __call__(self, folder: Path, /) -> Iterator[str]: ...
+
 
 WORKLOAD = "flat"
 TWIN = 'completed "yes"'
@@ -96,7 +103,7 @@ def _dying(number: int, *, is_before: bool) -> Callable[..., Any]:
     """`Journal.append` that ends the process at its `number`-th call."""
     real, calls = Journal.append, Counter[str]()
 
-    def append(journal: Journal, batch: Sequence[Any]) -> list[Any]:
+    def append(journal: Journal, batch: Sequence[Any]) -> Any:
         calls["n"] += 1
         if is_before and calls["n"] == number:
             os._exit(_CUT)
@@ -144,7 +151,8 @@ def _text(path: Path) -> str:
 
 def killed_in_commit(folder: Path) -> Iterator[str]:
     """SIGKILL at a sync, between one transaction and the next."""
-    for number in (12, 16, 18, 20, 22, 24):
+    last = count_calls(Place(folder / "count"))["fdatasync"]
+    for number in range(last - 10, last):
         place = folder / f"sync {number}"
         place.mkdir(parents=True)
         for problem in cut_at(place, WORKLOAD, TWIN, "fdatasync", number) or []:
@@ -197,7 +205,7 @@ def rolled_back(folder: Path) -> Iterator[str]:
 
 
 def _damaged(folder: Path, kinds: frozenset[str], count: int) -> Iterator[str]:
-    """Damages of some kinds; one that kills its process is none of this probe's business."""
+    """Damages of some kinds, and the events that are served then. A death is none of this probe's business."""
     store = folder.parent / "store" / "journal"
     first = 0
     while count > 0:
@@ -228,8 +236,9 @@ def _examine(
         lay_out(folder / "copy", truth.sound, hurt)
         found = Finding(number, hurt.kind, hurt.where)
         examine(folder / "copy", truth, found)
-        if found.wrong:
-            return [f"{hurt.where}: {found.wrong[0]}"]
+        events = [each for each in found.wrong if each.startswith("read")]
+        if events:
+            return [f"{hurt.where}: {events[0]}"]
         if left <= 0:
             break
     return []

@@ -110,6 +110,12 @@ class Ledger:
                 followed.grown.set()
                 followed.grown = trio.Event()
 
+    def begin_life(self) -> None:
+        """A process begins: whatever the last one had under way is in doubt."""
+        for followed in self.followed.values():
+            if not followed.ended:
+                self._cut(followed)
+
     def check_append_only(self) -> None:
         """What was read before is still there, byte for byte (I-J2)."""
         raw = self._disk.dump().get("records", [])
@@ -209,8 +215,6 @@ class Ledger:
     def _cut(self, followed: Followed) -> None:
         """Note what is in doubt now, and what has to come of it."""
         followed.doubts = {}
-        if followed.plan.recovery == "suspend":
-            return
         for path in followed.state.running:
             step = followed.plan.steps[followed.state.steps[path].key]
             if not step.runs_child:

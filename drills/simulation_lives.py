@@ -30,6 +30,9 @@ from opcode_runtime.testing.memory_disk_journal import open_journal
 LIFE_S_MAX = 20 * 3600.0
 """No life needs more virtual time: the longest wait for an answer is an hour."""
 
+FAILURES_MAX = 2
+"""How many actors raise in one life: fewer than it takes to have one quarantined."""
+
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z")
 
 TELLING_MAX = 60
@@ -101,6 +104,8 @@ class World:
                 self.ledger.breaks("I-C9 no_stuck", f"no end after {TELLING_MAX} lives")
                 return
             self._calm_down()
+            self.ledger.begin_life()
+            self.ports.failures_left = FAILURES_MAX
             stuck = len(self.ledger.broken)
             await self._life()
             self.ledger.check_append_only()

@@ -30,6 +30,7 @@ TROUBLES = (
     "double reports",
     "snapshots",
     "tight map",
+    "failing actors",
 )
 """What goes wrong beside the disk, or is done more often than usual."""
 
@@ -71,7 +72,7 @@ class Scenario:
     def plan(self) -> FaultPlan:
         """A fresh plan of what the disk does."""
         chance = random.Random(f"disk {self.seed}")
-        commits = 30 + 40 * len(self.orders)
+        commits = 12 + 14 * len(self.orders)
         return FaultPlan.drawn(chance, self.faults, self.crash_points, commits)
 
     def undisturbed(self) -> Scenario:
@@ -157,7 +158,7 @@ def _adapted(
         if "hooks" not in switches:
             document.pop(hook, None)
         elif hook in document and "timeouts" not in switches:
-            _keep_from_asking(document[hook])
+            _keep_in_time(document[hook])
     if "timeouts" not in switches:
         for key in ("timeout", "on_timeout", "timeout_includes_suspension"):
             document.pop(key, None)
@@ -168,11 +169,12 @@ def _adapted(
     return document
 
 
-def _keep_from_asking(hook: dict[str, Any]) -> None:
-    """What a hook asks has a deadline always."""
+def _keep_in_time(hook: dict[str, Any]) -> None:
+    """Hooks have a deadline always: nothing in this one may come near it."""
     for step in steps_of({"steps": [hook]}):
-        if step.get("type") == "reasoning":
-            del step["type"], step["config"]
+        if step.get("type") in {"reasoning", "wait"} or step.get("action") == "workflow.run":
+            step.pop("type", None)
+            step.pop("config", None)
             step |= {"action": "test.act", "params": {"text": "x"}}
 
 

@@ -65,6 +65,7 @@ class Ports:
         self.ledger = ledger
         self.calm = False
         self.offset_s = 0.0
+        self.failures_left = 0
         self._switches = switches
         self._seed = seed
         self._waiting: list[JournalWriter] = []
@@ -105,6 +106,7 @@ class Ports:
             (JournalWriter, "_submit", _submit(self)),
             (JournalWriter, "_write", _write(self)),
             (WorkflowActor, "report", _report(self)),
+            (WorkflowActor, "_turn", _turn(self)),
             (log, "disabled", True),
         ]
         if "snapshots" in self._switches:
@@ -156,6 +158,28 @@ def _write(ports: Ports) -> Any:
             ports.ledger.forget()
 
     return write
+
+
+class PlannedFailure(RuntimeError):
+    """An actor raises, as only a bug would make it."""
+
+
+_REPORTS = (cmd.StepReported, cmd.StepPrepared, cmd.WaitDue, cmd.RetryDue, cmd.Evaluated)
+
+
+def _turn(ports: Ports) -> Any:
+    real = WorkflowActor._turn
+
+    async def turn(actor: WorkflowActor, command: cmd.AnyCommand) -> Any:
+        may = ports.on("failing actors") and ports.failures_left > 0
+        if not may or not isinstance(command, _REPORTS) or ports.chance.random() > 0.2:
+            return await real(actor, command)
+        ports.failures_left -= 1
+        if ports.chance.random() < 0.5:
+            await real(actor, command)
+        raise PlannedFailure
+
+    return turn
 
 
 def _report(ports: Ports) -> Any:

@@ -67,7 +67,7 @@ _keys = st.none() | st.sampled_from((("run", "k", "d"), ("run", "l", "d")))
 
 
 def _created(name: str, draw: st.DrawFn) -> ev.WorkflowCreated:
-    parents = [None, *NAMES[: NAMES.index(name)]]
+    parents = [None, None, None, *NAMES[: NAMES.index(name)]]
     return ev.WorkflowCreated(
         at=draw(st.sampled_from((1.0, 2.0))),
         workflow_id=name,
@@ -102,7 +102,7 @@ def _later(draw: st.DrawFn) -> ev.AnyEvent:
         ev.WorkflowCompleted(at=at, output=draw(_values)),
         ev.WorkflowCancelled(at=at),
     )
-    return draw(st.sampled_from((*events, events[-1], events[-2])))
+    return draw(st.sampled_from((*events, *events[-2:] * 4)))
 
 
 class Model:
@@ -149,7 +149,9 @@ _OPENING = (ev.WorkflowStarted, ev.WorkflowSuspended, ev.WorkflowReopened)
 def entries(draw: st.DrawFn, lengths: dict[str, int]) -> Entry:
     """An entry for a journal whose streams are so long; `lengths` then says how long they are if it stands."""
     name = draw(st.sampled_from(NAMES))
-    kind = draw(st.sampled_from(("append",) * 6 + ("keep", "prune", "send", "take", "finish")))
+    kind = draw(
+        st.sampled_from(("append",) * 5 + ("prune",) * 3 + ("keep", "send", "take", "finish"))
+    )
     ids = tuple(draw(st.lists(st.sampled_from("123"), min_size=1, max_size=2, unique=True)))
     if kind == "append":
         first = () if lengths.get(name) else (_created(name, draw),)
@@ -161,7 +163,8 @@ def entries(draw: st.DrawFn, lengths: dict[str, int]) -> Entry:
     if kind == "keep":
         return Keep(name, draw(st.integers(0, 6)), draw(st.binary(max_size=9)))
     if kind == "prune":
-        return Prune(tuple(draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4))))
+        others = draw(st.lists(st.sampled_from(NAMES), max_size=1))
+        return Prune((name, *others))
     if kind == "send":
         return Send(tuple(Message(name, each, {"n": 2}) for each in ids))
     if kind == "take":

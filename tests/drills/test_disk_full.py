@@ -47,7 +47,7 @@ def test_a_failing_sync_loses_nothing_that_was_acknowledged(tmp_path: Path, erro
 
 @pytest.mark.needs("strace")
 def test_an_injection_that_meets_no_call_changes_nothing(tmp_path: Path) -> None:
-    injection = Injection("fdatasync", "EIO", 100_000)
+    injection = Injection("fdatasync", "EIO", 60_000)
     assert inject(injection, Place(tmp_path / "life")) == ("", [])
 
 

@@ -80,6 +80,15 @@ def test_positions_go_on_and_are_read_around_the_gaps(journal: Journal, folder: 
         assert again.notices == again.verify() == []
 
 
+def test_a_decision_that_was_asked_for_after_the_end_goes_too(journal: Journal) -> None:
+    _ended(journal, "w")
+    _append(journal, "w", asked("d", data={"v": BIG}))
+    journal.append([Prune(("w",))])
+    assert journal.pending_decisions() == []
+    assert _entries(journal)["blobs"] == 0
+    assert journal.verify() == []
+
+
 def test_neighbouring_gaps_become_one(journal: Journal) -> None:
     for name in ("a", "b", "c", "d", "e"):
         _ended(journal, name)

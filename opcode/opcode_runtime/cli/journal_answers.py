@@ -12,6 +12,15 @@ _STATES = {"ok": "ok      ", "warning": "warning ", "problem": "PROBLEM "}
 _VALUE_CHARS_MAX = 200
 
 
+def count(number: int, what: str) -> str:
+    """So many of something, in words.
+
+    >>> count(1, "workflow"), count(0, "event")
+    ('1 workflow', '0 events')
+    """
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def print_verdict(verdict: Mapping[str, Any]) -> None:
     """Print what `verify` has found."""
     for problem in verdict["problems"]:
@@ -21,10 +30,10 @@ def print_verdict(verdict: Mapping[str, Any]) -> None:
     for notice in verdict["notices"]:
         render.print_line(notice)
     if verdict["sound"]:
-        found = f"{verdict['workflows']} workflows, {verdict['events']} events"
-        render.print_line(f"{found}: all sound.")
+        found = count(verdict["workflows"], "workflow"), count(verdict["events"], "event")
+        render.print_line(f"{', '.join(found)}: all sound.")
         return
-    render.print_line(f"{len(verdict['problems'])} problems: the journal is damaged.")
+    render.print_line(f"{count(len(verdict['problems']), 'problem')}: the journal is damaged.")
     render.print_line(
         "Next: stop the daemon, then `opcode restore` a backup, or `opcode export --salvage` what is sound."
     )

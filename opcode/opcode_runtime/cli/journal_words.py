@@ -20,7 +20,7 @@ from opcode_runtime.cli.journal_place import HERE, Place, shown, told
 from opcode_runtime.cli.options import FLAG
 
 if TYPE_CHECKING:
-    from opcode_runtime.upkeep import Exported
+    from opcode_runtime.upkeep import Copied, Exported, Imported
 
 
 def verify(*, place: Place = HERE) -> int:
@@ -39,7 +39,7 @@ def replay(
     /,
     *,
     at: int | None = None,
-    diff: tuple[int, int] | None = None,
+    diff: Annotated[tuple[int, int] | None, Parameter(negative="")] = None,
     place: Place = HERE,
 ) -> int:
     """Show a workflow as it was after one of its events, or what each event changed.
@@ -79,7 +79,7 @@ def backup(folder: Path, /, *, place: Place = HERE) -> int:
 
     with told(), shown("checking the copy", quiet=place.json) as progress:
         copied = upkeep.backup(place.journal(), folder, progress)
-    text = f"{copied.workflows} workflows, {copied.events} events are in {folder}, checked."
+    text = f"{_held_by(copied)} are in {folder}, checked."
     return _answer(place, copied, text)
 
 
@@ -94,7 +94,7 @@ def restore(folder: Path, /, *, resume: Annotated[bool, FLAG] = False, place: Pl
 
     with place.stopped() as journal, shown("checking the backup", quiet=place.json) as progress:
         copied = upkeep.restore(folder, journal, resume=resume, progress=progress)
-    text = f"{copied.workflows} workflows, {copied.events} events are back." + _on_hold(copied.held)
+    text = f"{_held_by(copied)} are back." + _on_hold(copied.held)
     return _answer(place, copied, text)
 
 
@@ -135,8 +135,7 @@ def _export(
     with told(), shown("exporting", quiet=place.json) as progress:
         exported = work(place.journal(), output, workflow_id, progress)
     where = "" if aside else f" to {output}"
-    count = f"{exported.workflows} workflows, {exported.events} events were written{where}."
-    lines = [count, *exported.notices]
+    lines = [f"{_held_by(exported)} were written{where}.", *exported.notices]
     lines += [
         f"lost: {each.stream} after seq {each.saved}: {each.problem}" for each in exported.lost
     ]
@@ -172,18 +171,25 @@ def import_(
         done = upkeep.import_file(
             file, journal, resume=resume, with_cut=with_cut, progress=progress
         )
-    text = f"{done.workflows} workflows, {done.events} events came in." + _on_hold(done.held)
+    text = f"{_held_by(done)} came in." + _on_hold(done.held)
     lines = [text]
     if done.skipped:
-        lines.append(f"{len(done.skipped)} streams were there already.")
+        lines.append(f"Already there: {len(done.skipped)} streams.")
     lines += [f"left out, its end is missing: {each}" for each in done.left_out]
     return _answer(place, done, *lines)
+
+
+def _held_by(found: Copied | Exported | Imported) -> str:
+    """How much something holds, in words."""
+    from opcode_runtime.cli.journal_answers import count
+
+    return f"{count(found.workflows, 'workflow')} with {count(found.events, 'event')}"
 
 
 def _on_hold(held: list[str]) -> str:
     if not held:
         return ""
-    return f" {len(held)} open workflows are on hold: `opcode signal ID resume` lets one go on."
+    return f" On hold: {len(held)} that had not ended; `opcode signal ID resume` lets one go on."
 
 
 def _plain(value: Any) -> Any:

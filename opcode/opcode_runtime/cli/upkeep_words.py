@@ -34,6 +34,7 @@ def prune(
 
     from opcode_runtime import upkeep
     from opcode_runtime.cli import render
+    from opcode_runtime.cli.journal_answers import count
 
     if older_than is None and keep is None:
         raise usage_error(
@@ -52,9 +53,10 @@ def prune(
     elif dry_run:
         for each in done.workflows:
             render.print_line(each)
-        render.print_line(f"{len(done.workflows)} workflows would be removed.")
+        render.print_line(f"{count(len(done.workflows), 'workflow')} would be removed.")
     else:
-        render.print_line(f"{len(done.workflows)} workflows, {done.events} events were removed.")
+        gone = f"{count(len(done.workflows), 'workflow')}, {count(done.events, 'event')}"
+        render.print_line(f"{gone} removed.")
     return Exit.DONE
 
 

@@ -204,6 +204,12 @@ async def _serve(scene: Scene, plan: Plan, client: Client) -> None:
         await client.live(runtime)
 
 
+def _under_way(book: Book) -> str:
+    """What runs, for a message about a life without an end."""
+    running = sorted({path for _, path, _ in book.running()})
+    return f"; under way: {', '.join(running)}" if running else ""
+
+
 def _said(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup) and error.exceptions:
         error = error.exceptions[0]
@@ -215,9 +221,9 @@ def _judge(lived: Lived, guard: Guard, client: Client, bound: Bound, plan: Plan)
     if lived.fell is not None and not plan.may_fall:
         lived.problems.append(f"the runtime went down: {lived.fell}")
     if bound.why is not None:
-        lived.problems.append(f"it was stopped: {bound.why}")
+        lived.problems.append(f"it was stopped: {bound.why}{_under_way(lived.book)}")
     elif lived.status == "active" and lived.fell is None:
-        lived.problems.append("it came to no end")
+        lived.problems.append(f"it came to no end{_under_way(lived.book)}")
     lived.problems += guard.problems + client.problems
     lived.doubled = guard.doubled
     try:

@@ -44,7 +44,6 @@ class Zombie:
         if answer != "done":
             raise RuntimeError(f"the second writer could not open the journal: {answer}")
 
-
     def close(self) -> None:
         """End the process, if there is one."""
         if self._process is None:

@@ -37,6 +37,8 @@ from opcode_runtime.storage.errors import (
     JournalUnopenable,
 )
 from opcode_runtime.storage.journal import MAP_BYTES, Journal
+from opcode_runtime.storage.lmdb_store import LmdbStore
+from opcode_runtime.storage.port import Store
 from opcode_runtime.storage.pressure import Pressure
 from opcode_runtime.storage.projections import template_stream
 
@@ -62,6 +64,7 @@ __all__ = [
     "JournalUnopenable",
     "Keep",
     "Kept",
+    "LmdbStore",
     "Message",
     "Pressure",
     "Prune",
@@ -69,6 +72,7 @@ __all__ = [
     "Send",
     "Sent",
     "Snapshot",
+    "Store",
     "Take",
     "Taken",
     "agent_stream",

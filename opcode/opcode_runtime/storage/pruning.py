@@ -15,7 +15,7 @@ from itertools import islice
 
 import lmdb
 
-from opcode_runtime.model.record import KeyRow, Record, WorkflowRow
+from opcode_runtime.model.record import DecisionRow, KeyRow, Record, WorkflowRow
 from opcode_runtime.storage import keys, projections
 from opcode_runtime.storage.blobs import Ledger
 from opcode_runtime.storage.codec import Brief, decode_row, references, unseal
@@ -49,7 +49,10 @@ class Pruning:
                 reason = self._refusal(stream)
                 if reason:
                     return EntryRefused(stream, reason)
-                found[stream] = read_stream(self._txn, self._tables, stream, 0, None)
+                records = read_stream(self._txn, self._tables, stream, 0, None)
+                if any(projections.template_of(record.event) for record in records):
+                    return EntryRefused(stream, "it defines templates")
+                found[stream] = records
             except JournalCorrupt as error:
                 return EntryRefused(stream, error.message)
         return found
@@ -70,6 +73,7 @@ class Pruning:
             txn.delete(ended, db=tables.ended)
         for table in (tables.workflows, tables.heads, tables.snapshots):
             txn.delete(key, db=table)
+        self._remove_decisions(key)
         add_gaps(txn, tables, [record.position for record in records])
 
     def _refusal(self, stream: str) -> str:
@@ -91,6 +95,15 @@ class Pruning:
         if keyed is not None:
             for name in keys.idempotency(keyed[0], keyed[1]):
                 self._remove_key(name, keyed[2])
+
+    def _remove_decisions(self, key: bytes) -> None:
+        """Remove open decisions: an event behind the end of a workflow can have left one."""
+        txn, tables = self._txn, self._tables
+        for place, value in list(ascending(txn, tables.decisions, key)):
+            row = decode_row(place, value, DecisionRow, self._ledger.fetch)
+            self._ledger.drop(references(value, sealed=True))
+            txn.delete(place, db=tables.decisions)
+            txn.delete(keys.moment(row.created_at) + place, db=tables.asked)
 
     def _remove_key(self, place: bytes, ours: KeyRow) -> None:
         """Remove a key, unless it has done something else since."""

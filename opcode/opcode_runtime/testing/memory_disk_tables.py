@@ -171,7 +171,7 @@ class MemoryTransaction:
         self.env.panicked = fault is Fault.PANIC
         self.env.doubtful = self.env.doubtful or fault in UNKNOWN
         number = errno.ENOSPC if fault in {Fault.NO_SPACE, Fault.PANIC} else errno.EIO
-        error = lmdb.DiskError(f"mdb_txn_commit: {fault.value}")
+        error = lmdb.Error(f"mdb_txn_commit: {fault.value}")
         setattr(error, "code", number)  # noqa: B010 - py-lmdb sets it so, and calls it final
         raise error
 

@@ -107,12 +107,14 @@ class StoreContract:
         assert steps(store, "w") == [f"{x}{n}" for n in range(5) for x in "ab"]
 
     def test_a_stream_is_read_from_any_place_on(self, store: Store) -> None:
+        """`after_seq` and `limit`; nothing behind the end, nothing of an unknown stream."""
         store.append([Append("w", 0, tuple(step(str(n)) for n in range(6)))])
         assert [record.seq for record in store.read("w", 4)] == [5, 6]
         assert [record.seq for record in store.read("w", 1, 2)] == [2, 3]
         assert store.read("w", 6) == store.read("w", 60) == store.read("nobody") == []
 
     def test_streams_do_not_run_into_each_other(self, store: Store) -> None:
+        """Names that begin alike, long ones, an empty one."""
         names = ("w", "w1", "w\0", "w" * 300, "w" * 301, "ü", "")
         store.append([Append(name, 0, (step(name),)) for name in names])
         assert [steps(store, name) for name in names] == [[name] for name in names]
@@ -137,6 +139,7 @@ class StoreContract:
         last.release()
 
     def test_the_last_seq_is_known_for_ever(self, store: Store) -> None:
+        """A crash does not make a stream shorter."""
         store.append([Append("w", 0, (step("a"), step("b")))])
         again = self._claimed(self.reopen(store))
         assert again.append([Append("w", 0, (step("x"),))]) == [AppendRejected("w", 0, 2)]
@@ -160,6 +163,7 @@ class StoreContract:
         assert steps(store, "v") == ["a"]
 
     def test_appends_of_a_batch_build_on_each_other(self, store: Store) -> None:
+        """The second expects the last seq of the first."""
         batch = [Append("w", n, (step(str(n)),)) for n in (0, 1, 1, 2)]
         answers = store.append(batch)
         assert [isinstance(answer, Appended) for answer in answers] == [True, True, False, True]
@@ -190,6 +194,7 @@ class StoreContract:
         store.release()
 
     def test_whoever_holds_the_store_keeps_others_out(self, store: Store) -> None:
+        """Until the claim is released."""
         rival = self.rival(store)
         if rival is None:
             pytest.skip("no rival for this store")
@@ -203,11 +208,13 @@ class StoreContract:
         rival.release()
 
     def test_whoever_holds_the_store_can_renew(self, store: Store) -> None:
+        """As often as it likes, between appends."""
         for n in range(3):
             store.renew()
             assert store.append([Append("w", n, (step("a"),))])
 
     def test_a_store_that_is_not_claimed_takes_nothing(self, store: Store) -> None:
+        """After a release, of which a second one is harmless."""
         store.append([Append("w", 0, (step("a"),))])
         store.release()
         store.release()
@@ -234,6 +241,7 @@ class StoreContract:
         assert (steps(store, "w"), ids(store, "m")) == (["a"], ["1"])
 
     def test_a_writer_that_only_renews_notices_that_its_epoch_is_over(self, store: Store) -> None:
+        """So that one that has nothing to write stops acting."""
         if not self.overtake(store):
             pytest.skip("nobody can overtake this store")
         with pytest.raises(JournalLocked):
@@ -256,6 +264,7 @@ class StoreContract:
         again.release()
 
     def test_messages_come_in_order_until_they_are_finished(self, store: Store) -> None:
+        """At least once, whatever crashes in between."""
         store.append([Append("w", 0, (step("a"),), (Message("m", "1", {"n": 1}),))])
         store.send([Message("m", "2", {}), Message("n", "1", {}), Message("m", "3", {})])
         again = self._claimed(self.reopen(store))
@@ -271,6 +280,7 @@ class StoreContract:
         last.release()
 
     def test_an_id_is_in_an_inbox_once(self, store: Store) -> None:
+        """Sending again is harmless; after it is finished the id is free."""
         store.send([Message("m", "1", {"n": 1})])
         store.send([Message("m", "1", {"n": 2}), Message("m", "2", {})])
         store.append([Append("w", 0, (step("a"),), (Message("m", "2", {"n": 3}),))])
@@ -280,6 +290,7 @@ class StoreContract:
         assert [(m.id, m.body) for m in store.inbox("m")] == [("2", {}), ("1", {"n": 4})]
 
     def test_what_is_taken_is_nobody_elses_until_its_time_is_over(self, store: Store) -> None:
+        """Also after a crash; the taker itself may extend."""
         store.send([Message("m", "1", {}), Message("m", "2", {})])
         assert store.take("m", ["1"], until=60.0, now=10.0, by="ann")
         assert not store.take("m", ["2", "1"], until=90.0, now=59.0, by="bob")
@@ -293,6 +304,7 @@ class StoreContract:
         again.release()
 
     def test_what_is_not_there_cannot_be_taken(self, store: Store) -> None:
+        """Then nothing is taken of what is there."""
         store.send([Message("m", "1", {})])
         assert not store.take("m", ["1", "2"], until=60.0, now=1.0)
         assert not store.take("n", ["1"], until=60.0, now=1.0)
@@ -301,6 +313,7 @@ class StoreContract:
         assert not store.take("m", ["1"], until=60.0, now=1.0)
 
     def test_wakeups_come_in_the_order_in_which_they_fall_due(self, store: Store) -> None:
+        """In pages; a workflow that goes on is no longer among them."""
         moments = {"c": 5.0, "a": 9.0, "b": 5.0, "never": None, "d": 1.5}
         store.append([asleep(name, wake_at) for name, wake_at in moments.items()])
         everyone = [(1.5, "d"), (5.0, "b"), (5.0, "c"), (9.0, "a")]

@@ -20,11 +20,12 @@ import msgspec
 
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
-from opcode_runtime.model.events import AnyEvent, from_payload, to_payload
+from opcode_runtime.model.events import AnyEvent, to_payload
 from opcode_runtime.model.record import WorkflowRow
 from opcode_runtime.model.state import HELD
 from opcode_runtime.storage import Append, Appended, Journal
-from opcode_runtime.storage.projections import fold_workflow
+from opcode_runtime.storage.codec import EVENT_TYPES
+from opcode_runtime.storage.projections import OPEN, fold_workflow
 from opcode_runtime.upkeep.children import Progress, no_progress
 from opcode_runtime.upkeep.lines import FORMAT, FORMAT_VERSION, Heads, LineWrong, Sums, from_json
 
@@ -32,7 +33,7 @@ _BATCH_EVENTS = 1_000
 
 
 class Imported(msgspec.Struct, frozen=True):
-    """What came in. `skipped` was there already, `left_out` was cut off in the file, `held` is on hold."""
+    """What came in. `skipped` was there already, `left_out` has lost its end in the file, `held` is on hold."""
 
     workflows: int
     streams: int
@@ -74,8 +75,10 @@ class _File:
         while "stream" in fields:
             name, first = self._name(fields), self._line
             events: list[AnyEvent] = []
+            digest = ""
             while "stream" in fields and self._name(fields) == name:
                 events.append(self._event(fields, len(events) + 1))
+                self._check_name(name, events[-1])
                 digest = fields["digest"]
                 fields = self._next()
             self._close(name, events, digest)
@@ -113,9 +116,17 @@ class _File:
         if not isinstance(payload, dict) or not isinstance(fields.get("digest"), str):
             raise self.wrong("it is no event")
         try:
-            return from_payload(payload | {"at": self._read(fields["at"]), "type": fields["type"]})
-        except (ValueError, KeyError) as error:
+            at, kind = self._read(fields["at"]), EVENT_TYPES[fields["type"]]
+            event: AnyEvent = msgspec.convert(payload | {"at": at}, kind)
+            return event
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise self.wrong(f"this release cannot read the event: {error}") from error
+
+    def _check_name(self, name: str, event: AnyEvent) -> None:
+        if isinstance(event, ev.WorkflowCreated) and event.workflow_id != name:
+            raise self.wrong(
+                f"the event is of workflow {event.workflow_id!r}, the stream is another"
+            )
 
     def _read(self, value: Any) -> Any:
         try:
@@ -182,7 +193,7 @@ def import_file(
         for stream in _streams(path):
             if stream.name in skipped:
                 continue
-            if stream.name in cut and not with_cut and _is_workflow(stream):
+            if _is_workflow(stream) and stream.name in cut and not with_cut:
                 left_out.append(stream.name)
                 continue
             job.add(stream)
@@ -304,15 +315,19 @@ def _is_workflow(stream: Stream) -> bool:
 
 
 def _holding(stream: Stream, now: float) -> tuple[AnyEvent, ...]:
-    """What puts a workflow on hold, as `engine.holding` does with one that is in the journal already."""
+    """What puts a workflow on hold, as `engine.holding` does with one that is in the journal already.
+
+    One that has not started is started for it: only then can it be held.
+    """
     row: WorkflowRow | None = None
     for event in stream.events:
         row = fold_workflow(row, stream.name, event)
-    if row is None or row.status not in {"active", "suspended"} or row.suspended_for in HELD:
+    if row is None or row.status not in OPEN or row.suspended_for in HELD:
         return ()
     last = stream.events[-1].at
     at = max(now, last)
-    held = ev.WorkflowSuspended(at=at, reason="recovery")
-    if row.status == "suspended":
-        return (held,)
-    return ev.WorkflowInterrupted(at=at, down_s=at - last), held
+    before: dict[str, tuple[AnyEvent, ...]] = {
+        "pending": (ev.WorkflowStarted(at=at),),
+        "active": (ev.WorkflowInterrupted(at=at, down_s=at - last),),
+    }
+    return *before.get(row.status, ()), ev.WorkflowSuspended(at=at, reason="recovery")

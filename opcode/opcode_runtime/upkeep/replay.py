@@ -76,8 +76,9 @@ def replay(reader: JournalReader | Journal, workflow_id: str, at: int | None = N
     wanted = len(records) if at is None else at
     _check_seq(workflow_id, wanted, len(records), least=1)
     state = WorkflowState()
-    for record in _folded(reader, workflow_id, records[:wanted], state):
-        last = record
+    for _ in _folded(reader, workflow_id, records[:wanted], state):
+        pass
+    last = records[wanted - 1]
     return Replayed(
         workflow_id,
         wanted,
