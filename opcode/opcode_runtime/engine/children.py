@@ -28,7 +28,7 @@ Report = Callable[[cmd.AnyCommand], None]
 
 async def run_child(kit: Kit, state: WorkflowState, effect: fx.RunChild, report: Report) -> None:
     """Carry out `effect` until the sub-workflow has ended."""
-    with kit.hub.watch(effect.child_workflow_id) as watch:
+    with kit.hub.watch(effect.child_workflow_id, status_only=True) as watch:
         try:
             row = await _found_or_started(kit, state, effect)
             report(_seen(kit, effect, "started", row))

@@ -6,16 +6,20 @@ lost, and a slow watcher costs the others nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import trio
 
+from opcode_runtime.model.events import AnyEvent
+from opcode_runtime.storage import WORKFLOW_EVENTS
+
 
 class Watch:
-    """A wish to be woken when a stream grows."""
+    """A wish to be woken when a stream grows; with `status_only`, when the status of its workflow changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, status_only: bool) -> None:
+        self.status_only = status_only
         self._grown = trio.Event()
 
     def wake(self) -> None:
@@ -35,9 +39,9 @@ class Hub:
         self._watches: dict[str, set[Watch]] = {}
 
     @contextmanager
-    def watch(self, stream: str) -> Iterator[Watch]:
+    def watch(self, stream: str, *, status_only: bool = False) -> Iterator[Watch]:
         """Watch `stream` for as long as the context lasts. Begin before the first look, and no growth is missed."""
-        watch = Watch()
+        watch = Watch(status_only=status_only)
         self._watches.setdefault(stream, set()).add(watch)
         try:
             yield watch
@@ -46,10 +50,15 @@ class Hub:
             if not self._watches[stream]:
                 del self._watches[stream]
 
-    def publish(self, stream: str) -> None:
-        """Wake the watchers of `stream`."""
-        for watch in self._watches.get(stream, ()):
-            watch.wake()
+    def publish(self, stream: str, events: Sequence[AnyEvent]) -> None:
+        """Wake the watchers of `stream`, which has grown by `events`."""
+        watches = self._watches.get(stream)
+        if watches is None:
+            return
+        changed = not WORKFLOW_EVENTS.isdisjoint(map(type, events))
+        for watch in watches:
+            if changed or not watch.status_only:
+                watch.wake()
 
     def statistics(self) -> dict[str, int]:
         """How many streams are watched, and by how many."""

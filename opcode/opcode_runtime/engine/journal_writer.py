@@ -170,7 +170,7 @@ class JournalWriter:
             else:
                 pending.result = result
                 if isinstance(pending.entry, Append):
-                    self._hub.publish(pending.entry.stream)
+                    self._hub.publish(pending.entry.stream, pending.entry.events)
             pending.done.set()
 
     def _count(self, batch: list[_Pending]) -> None:

@@ -163,7 +163,7 @@ async def wait_for_rest(kit: Kit, workflow_id: str, wait_s: float) -> dict[str, 
 
 async def wait_for_status(kit: Kit, workflow_id: str, statuses: frozenset[str]) -> None:
     """Wait until the journal has the workflow in one of `statuses`. Costs one look for each time it grows."""
-    with kit.hub.watch(workflow_id) as watch:
+    with kit.hub.watch(workflow_id, status_only=True) as watch:
         while True:
             if kit.journal.workflow_status(workflow_id) in statuses:
                 return

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from opcode_runtime.model.state import WorkflowState
-from opcode_runtime.storage.codec import Encoder, unpack
+from opcode_runtime.storage import Encoder, unpack
 
 EVERY_EVENTS = 500
 """A snapshot is made when so many events have come since the last, or three for each step where that is more."""

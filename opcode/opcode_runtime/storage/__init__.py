@@ -5,6 +5,7 @@ anywhere.
 """
 
 from opcode_runtime.storage.agents import agent_stream
+from opcode_runtime.storage.codec import Encoder, unpack
 from opcode_runtime.storage.entries import (
     Answer,
     Append,
@@ -40,14 +41,16 @@ from opcode_runtime.storage.journal import MAP_BYTES, Journal
 from opcode_runtime.storage.lmdb_store import LmdbStore
 from opcode_runtime.storage.port import Store
 from opcode_runtime.storage.pressure import Pressure
-from opcode_runtime.storage.projections import template_stream
+from opcode_runtime.storage.projections import WORKFLOW_EVENTS, template_stream
 
 __all__ = [
     "MAP_BYTES",
+    "WORKFLOW_EVENTS",
     "Answer",
     "Append",
     "AppendRejected",
     "Appended",
+    "Encoder",
     "Entry",
     "EntryRefused",
     "EventUnstorable",
@@ -77,4 +80,5 @@ __all__ = [
     "Taken",
     "agent_stream",
     "template_stream",
+    "unpack",
 ]
