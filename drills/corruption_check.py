@@ -167,7 +167,9 @@ def _serve(truth: Truth, copy: Path, seed: int, first: int, last: int) -> int:
     if os.WIFSIGNALED(status) or done <= last:
         hurt = damage(seed, done, truth.sound, truth.early)
         name = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else "exit"
-        print(json.dumps(asdict(Finding(done, hurt.kind, hurt.where, f"killed by {name}"))))
+        found = Finding(done, hurt.kind, hurt.where, f"killed by {name}")
+        _recall(copy, found)
+        print(json.dumps(asdict(found)))
         done += 1
     return done
 
@@ -181,6 +183,8 @@ def _examine_all(truth: Truth, copy: Path, seed: int, numbers: range, out: int) 
             if number % SALVAGED_EVERY == 0 and hurt.spares_meta:
                 lay_out(copy, truth.sound, hurt)
                 _save(copy, truth, hurt, found)
+                saved = [number, found.untouched, found.salvaged]
+                copy.with_name("saved").write_text(json.dumps(saved))
             lay_out(copy, truth.sound, hurt)
             examine(copy, truth, found)
             print(json.dumps(asdict(found)), file=lines)
@@ -276,6 +280,15 @@ def _save(copy: Path, truth: Truth, hurt: Damage, found: Finding) -> None:
     except OpcodeError:
         return
     found.salvaged = sum(exported.get(name) == truth.exported[name] for name in untouched)
+
+
+def _recall(copy: Path, found: Finding) -> None:
+    """What was salvaged before the examination killed its process."""
+    note = copy.with_name("saved")
+    if note.exists():
+        number, untouched, salvaged = json.loads(note.read_text())
+        if number == found.number:
+            found.untouched, found.salvaged = untouched, salvaged
 
 
 def _overlap(places: list[tuple[int, int]], regions: list[tuple[int, int]]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,8 +18,8 @@ import opcode_runtime
 from opcode_runtime import Runtime, Settings, open_runtime
 from opcode_runtime.actions import Action, Call
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
-from opcode_runtime.model.events import StepStarted
-from opcode_runtime.storage import Journal
+from opcode_runtime.model.events import StepStarted, TemplateDefined
+from opcode_runtime.storage import Append, Journal
 
 ANSWER_S = 1.0
 RETURN_S = 5.0
@@ -27,7 +28,10 @@ FULL_S = 2.0
 
 DEADLINE_S = 60.0
 STEPS, STEP_S = 12, 0.1
-MAP_BYTES = 64 << 20
+MAP_BYTES = 128 << 20
+FILLED = 0.87
+"""How full the map is when the workflows begin; they then fill it slowly enough to be noticed in time."""
+
 _FILLER = "filler"
 _CHUNK = bytes(64 << 10)
 
@@ -64,7 +68,7 @@ class Outside:
         @opcode_runtime.action("drill.work", kind="effectful")
         async def do(params: dict[str, Any], call: Call) -> Any:
             self.ran[call.workflow_id, call.step_id] += 1
-            await trio.sleep(STEP_S)
+            await trio.sleep(float(params["seconds"]))
             return {"text": "x" * int(params.get("bytes", 500))}
 
         return do
@@ -79,14 +83,14 @@ class Outside:
         return "ok"
 
 
-def definition(bytes_each: int) -> dict[str, Any]:
+def definition(bytes_each: int, seconds: float = STEP_S) -> dict[str, Any]:
     """Steps in a row."""
     return {
         "steps": [
             {
                 "id": f"s{n}",
                 "action": "drill.work",
-                "params": {"bytes": bytes_each},
+                "params": {"bytes": bytes_each, "seconds": seconds},
                 "depends_on": [f"s{n - 1}"] if n else [],
             }
             for n in range(STEPS)
@@ -246,8 +250,10 @@ async def below_the_margin(disk: Path, workflows: int, report: Report) -> None:
 async def map_full(disk: Path, workflows: int, report: Report) -> None:
     """The journal reaches its largest size: nothing new begins, what is there ends, all can be read."""
     outside, folder = Outside(), disk.with_name("roomy")  # the map is larger than that disk
+    shutil.rmtree(folder, ignore_errors=True)
+    _fill_map(folder / "journal")
     async with living(folder, outside, settings(journal_bytes_max=MAP_BYTES)) as runtime:
-        await runtime.define("row", definition(100_000))
+        await runtime.define("row", definition(80_000, 3 * STEP_S))
         answers = Counter[str]()
         deadline = time.monotonic() + DEADLINE_S / 2
         while not answers["DEGRADED"] and time.monotonic() < deadline:
@@ -259,6 +265,19 @@ async def map_full(disk: Path, workflows: int, report: Report) -> None:
         await _read(runtime, outside, report)
         await _cancel_all(runtime, outside, report)
         report.figures["workflows"] = str(len(outside.started))
+
+
+def _fill_map(journal_dir: Path) -> None:
+    """Templates that nobody needs, until the map is nearly as full as it may be."""
+    with Journal.open(journal_dir, map_bytes=MAP_BYTES) as journal:
+        seq = 0
+        while journal.pressure().map_used < FILLED:
+            body = {"text": f"{seq} " * 20_000}
+            event = TemplateDefined(
+                at=1.0, name="filler", version=f"v{seq + 1}", digest="d", definition=body
+            )
+            journal.append([Append("template/filler", seq, (event,))])
+            seq += 1
 
 
 async def _cancel_all(runtime: Runtime, outside: Outside, report: Report) -> None:

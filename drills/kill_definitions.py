@@ -31,7 +31,7 @@ _SHELL = (
     'exec 9>>"lock.$OPCODE_WORKFLOW_ID.$OPCODE_STEP_ID"; '
     f'flock -n 9 || echo "{OVERLAP} $OPCODE_WORKFLOW_ID $OPCODE_STEP_ID $OPCODE_ATTEMPT" >> {EFFECTS}; '
     f'echo "$OPCODE_WORKFLOW_ID $OPCODE_STEP_ID $OPCODE_ATTEMPT" >> {EFFECTS}; '
-    "sleep 0.0%d"
+    "sleep 0.%d"
 )
 _STEPS = (4, 14)
 _EXECUTIONS_MAX = 40
@@ -49,9 +49,9 @@ def definitions(seed: int, count: int, mark: str) -> dict[str, dict[str, Any]]:
     return made
 
 
-def shell_step(step_id: str, mark: str, tens_ms: int = 3, **more: Any) -> dict[str, Any]:
+def shell_step(step_id: str, mark: str, tenths_s: int = 1, **more: Any) -> dict[str, Any]:
     """A step that runs a command for a while."""
-    params = {"command": _SHELL % tens_ms, "shell": True, "env": {CHILD_MARK: mark}}
+    params = {"command": _SHELL % tenths_s, "shell": True, "env": {CHILD_MARK: mark}}
     return {
         "id": step_id,
         "action": "shell.exec",
@@ -170,7 +170,7 @@ class _Effectful:
         name = kept.pop("id")
         kind = self._chance.random()
         if kind < 0.15:
-            made = shell_step(name, self._mark, self._chance.randint(1, 5), **kept)
+            made = shell_step(name, self._mark, self._chance.randint(1, 3), **kept)
         elif kind < 0.75:
             made = append_step(name, f"{self._labels}", **kept)
         else:

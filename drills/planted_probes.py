@@ -196,7 +196,7 @@ def _late_syncs(folder: Path, error: str) -> Iterator[str]:
 
 def flipped(folder: Path) -> Iterator[str]:
     """Bits and bytes of the store change."""
-    yield from _damaged(folder, frozenset({"one bit", "one byte"}), 120)
+    yield from _damaged(folder, frozenset({"one bit", "one byte"}), 60)
 
 
 def rolled_back(folder: Path) -> Iterator[str]:

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import httpx2
 import msgspec
@@ -65,6 +66,7 @@ _ACTING = {
     "steps": [append_step("a", "acted"), append_step("b", "then", depends_on=["a"])],
     "output": "acted",
 }
+_Life: TypeAlias = tuple[str, tuple[ev.AnyEvent, ...]]
 _HELLO = {"steps": [append_step("a", "hello")], "output": "hello"}
 
 
@@ -91,8 +93,7 @@ def run_restarts(
     began = time.monotonic()
     data_dir, work = scratch / "data", scratch / "work"
     work.mkdir(parents=True)
-    trio.run(_make_patterns, data_dir, work, clock=MockClock(autojump_threshold=0))
-    opened = make_open(data_dir / "journal", open_count, random.Random(seed))
+    opened = make_open(data_dir, work, open_count, random.Random(seed))
     make_token(data_dir)
     made_s = time.monotonic() - began
     drill = Drill(data_dir, work, opened, opened.asking[:answered])
@@ -137,29 +138,33 @@ class Opened:
     asking: tuple[str, ...]
 
 
-def make_open(journal_dir: Path, count: int, chance: random.Random) -> Opened:
-    """Put copies of the patterns into the journal, each cut where its kind is cut."""
-    with Journal.open(journal_dir) as journal:
+def make_open(data_dir: Path, work: Path, count: int, chance: random.Random) -> Opened:
+    """Make a journal that holds the templates and copies of the patterns, each cut where its kind is cut."""
+    source = data_dir.with_name("patterns")
+    trio.run(_make_patterns, source, work, clock=MockClock(autojump_threshold=0))
+    (work / APPENDED).unlink()
+    with Journal.open(source / "journal") as journal:
         streams: dict[str, list[ev.AnyEvent]] = {}
         for record in all_records(journal):
-            if "/" not in record.stream:
-                streams.setdefault(record.stream, []).append(record.event)
-        patterns: dict[str, list[ev.AnyEvent]] = {}
-        for events in streams.values():
-            patterns[_template_of(events)] = events
-        acting = patterns["acting"]
-        kinds = [
-            _until(acting, ev.StepStarted),
-            _until(acting, ev.WorkflowStarted),
-            patterns["asking"],
-            patterns["asking"],
-        ]
-        made = [_copy(kinds[n % 4]) for n in range(count)]
-        chance.shuffle(made)
-        for at in range(0, count, _BATCH):
+            streams.setdefault(record.stream, []).append(record.event)
+    made = _copies(streams, count)
+    chance.shuffle(made)
+    made += [(name, tuple(events)) for name, events in streams.items() if "template/" in name]
+    data_dir.mkdir(mode=0o700)
+    with Journal.open(data_dir / "journal") as journal:
+        for at in range(0, len(made), _BATCH):
             journal.append([Append(name, 0, events) for name, events in made[at : at + _BATCH]])
-    asking = tuple(name for name, events in made if _template_of(events) == "asking")
-    return Opened(frozenset(name for name, _ in made) - set(asking), asking)
+    kinds = {name: _template_of(events) for name, events in made if "/" not in name}
+    asking = tuple(name for name, kind in kinds.items() if kind == "asking")
+    return Opened(frozenset(kinds) - set(asking), asking)
+
+
+def _copies(streams: dict[str, list[ev.AnyEvent]], count: int) -> list[_Life]:
+    """So many lives, a quarter in the middle of a step, a quarter just before one, half waiting for an answer."""
+    patterns = {_template_of(events): events for name, events in streams.items() if "/" not in name}
+    acting, asking = patterns["acting"], patterns["asking"]
+    kinds = [_until(acting, ev.StepStarted), _until(acting, ev.WorkflowStarted), asking, asking]
+    return [_copy(kinds[n % 4]) for n in range(count)]
 
 
 def _template_of(events: Sequence[ev.AnyEvent]) -> str:
@@ -173,13 +178,15 @@ def _until(events: Sequence[ev.AnyEvent], kind: type[ev.Event]) -> list[ev.AnyEv
     return list(events[: last + 1])
 
 
-def _copy(events: Sequence[ev.AnyEvent]) -> tuple[str, tuple[ev.AnyEvent, ...]]:
-    """The same life under a new id, a moment ago."""
+def _copy(events: Sequence[ev.AnyEvent]) -> _Life:
+    """The same life under a new id, lived just now."""
     first = events[0]
     assert isinstance(first, ev.WorkflowCreated)
     name = secrets.token_hex(16)
     text = msgspec.json.encode(events).replace(first.workflow_id.encode(), name.encode())
-    return name, tuple(msgspec.json.decode(text, type=list[ev.AnyEvent]))
+    later_s = time.time() - events[-1].at
+    copied = msgspec.json.decode(text, type=list[ev.AnyEvent])
+    return name, tuple(msgspec.structs.replace(each, at=each.at + later_s) for each in copied)
 
 
 class Drill:

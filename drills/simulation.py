@@ -4,9 +4,10 @@ Fault model. A world has one disk and one process after another on it. The proce
 after it, or at any moment in between; the power may go with it, and with that what the witness had not yet on disk. A
 commit may raise an I/O error and be there all the same, or not; there may be no room for some commits in a row, or none
 for the meta page. Commits may be slow and gather several appends. What an effect reports may come late or twice, and a
-workflow's actor may raise. The map may be all but full for a while. The wall clock may be set by an hour between two processes. Agents answer late or twice, repeat every call with its key
-after a crash, pause, cancel, retry and skip, and send what nobody waits for. Not simulated: threads and children,
-sockets, torn or damaged pages (a commit is there or not), two writers at a time.
+workflow's actor may raise. The map may be all but full for a while. The wall clock may be set by an hour between two
+processes. Agents answer late or twice, repeat every call with its key after a crash, pause, cancel, retry and skip, and
+send what nobody waits for. Not simulated: threads and children, sockets, torn or damaged pages (a commit is there or
+not), two writers at a time.
 
 Everything follows from the seed: workflows, outcomes, the scheduler's choices, faults. So a world can be told again,
 and a sample is, to be compared byte by byte. An outcome follows from the step and its failures alone; where nothing
@@ -183,6 +184,7 @@ def _show(scenario: Scenario, story: Story, problems: Sequence[str]) -> None:
     for label, ending in sorted(story.endings.items()):
         print(f"{label}: {ending if isinstance(ending, str) else ending[0]}")
     print(f"{story.lives} lives, {story.commits} commits, {len(story.records)} records")
+    print(f"digest of the journal: {story.digest()}")
     for problem in problems:
         print(f"BROKEN {problem}")
 

@@ -6,6 +6,7 @@ The rules have the names that they have wherever they are tested. What is follow
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,6 +64,7 @@ class Ledger:
         self.broken: list[str] = []
         self.begun = trio.Event()
         self.clock_jumped = False
+        self.failed_at = -math.inf
         self._labels: set[str] = set()
         self._heads: dict[str, int] = {}
         self._expected: dict[str, list[ev.AnyEvent]] | None = None
@@ -72,8 +74,10 @@ class Ledger:
         disk.on_commit = self._on_commit
 
     def breaks(self, rule: str, what: str) -> None:
-        """Note that a rule is broken."""
-        self.broken.append(f"{rule}: {what}")
+        """Note that a rule is broken, once in these words."""
+        said = f"{rule}: {what}"
+        if said not in self.broken:
+            self.broken.append(said)
 
     def expect(self, batch: Sequence[Append]) -> None:
         """The writer is about to commit these, as far as each fits its stream (I-J5)."""

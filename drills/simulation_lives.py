@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import re
 from collections import Counter
@@ -53,6 +54,11 @@ class Story:
     commits: int = 0
     attempts: int = 0
     quiet: int = 0
+
+    def digest(self) -> str:
+        """A digest of all records, in order: the same wherever and whenever the seed is told."""
+        parts = b"".join(key + value for key, value in self.records)
+        return hashlib.blake2b(parts, digest_size=16).hexdigest()
 
 
 def tell(scenario: Scenario, scratch: Path) -> Story:

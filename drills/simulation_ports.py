@@ -160,7 +160,7 @@ def _write(ports: Ports) -> Any:
     return write
 
 
-class PlannedFailure(RuntimeError):
+class PlannedError(RuntimeError):
     """An actor raises, as only a bug would make it."""
 
 
@@ -175,9 +175,10 @@ def _turn(ports: Ports) -> Any:
         if not may or not isinstance(command, _REPORTS) or ports.chance.random() > 0.2:
             return await real(actor, command)
         ports.failures_left -= 1
+        ports.ledger.failed_at = trio.current_time()
         if ports.chance.random() < 0.5:
             await real(actor, command)
-        raise PlannedFailure
+        raise PlannedError
 
     return turn
 

@@ -8,17 +8,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import trio
+
 from drills.simulation_ledger import Followed, Ledger
 from opcode_runtime import Runtime
 from opcode_runtime.core.wanted import wanted
 from opcode_runtime.engine.effects import _moment
 from opcode_runtime.engine.workflow import WorkflowActor
 
+BACK_OFF_S = 10.0
+"""So long after an actor has raised its supervisor may still wait before it starts the next."""
+
 
 def check_quiet(runtime: Runtime, ledger: Ledger) -> None:
     """Look at every workflow that has not ended."""
     writer = runtime._kit.writer
     if writer.statistics().waiting or writer.poison is not None or not runtime.recovered.is_set():
+        return
+    if trio.current_time() - ledger.failed_at < BACK_OFF_S:
         return
     for workflow_id, reason in runtime._workflows.quarantined.items():
         ledger.breaks("P9 quarantine", f"{workflow_id}: {reason}")

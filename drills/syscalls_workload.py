@@ -36,6 +36,7 @@ _ENDED = frozenset({"completed", "failed", "cancelled"})
 _DEADLINE_S = 3_600.0
 _LARGE_CHARS = 6_000
 _BLOB_CHARS = 300_000
+_PAGE = 5_000
 
 
 def mark(step_id: str, *after: str, **params: Any) -> dict[str, Any]:
@@ -150,7 +151,7 @@ def lost(marks: str, records: Sequence[Record]) -> list[str]:
 def all_records(journal: Journal) -> list[Record]:
     """Everything that a journal holds."""
     records: list[Record] = []
-    while page := journal.read_all(len(records), 5_000):
+    while page := journal.read_all(records[-1].position if records else 0, _PAGE):
         records += page
     return records
 

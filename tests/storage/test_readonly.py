@@ -88,12 +88,14 @@ def _folder_of(journal: Journal) -> Path:
     return Path(journal._env.path()).parent
 
 
-_AS_NOBODY = """
+_LOOK = """
 import os, sys
 from pathlib import Path
 from opcode_runtime.storage import Journal, JournalError
 from opcode_runtime.storage.readonly import JournalReader
-os.chdir(sys.argv[1]); os.setgid(65534); os.setuid(65534)
+os.chdir(sys.argv[1])
+if len(sys.argv) > 2:
+    os.setgid(65534); os.setuid(65534)
 try:
     with JournalReader.open(Path(".")) as reader:
         print(len(reader.read("w")), reader.verify(), sorted(reader.readers()))
@@ -108,7 +110,7 @@ except JournalError as error:
 
 def _as_nobody(folder: Path) -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-c", _AS_NOBODY, str(folder)],
+        [sys.executable, "-c", _LOOK, str(folder), "nobody"],
         capture_output=True,
         text=True,
         check=True,
@@ -142,6 +144,21 @@ def test_a_user_who_cannot_register_is_refused_while_a_writer_is_at_work(folder:
         _readable_by_all(folder)
         refused, _ = _as_nobody(folder)
     assert "being written, and this user may not register" in refused
+
+
+def test_a_read_only_file_system_is_read_and_refused_for_writing(folder: Path) -> None:
+    _written(folder)
+    script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", script, str(folder)]
+    try:
+        subprocess.run([*command, "true"], check=True, capture_output=True, timeout=60)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no mounts of one's own")
+    look = [sys.executable, "-c", _LOOK, str(folder)]
+    done = subprocess.run([*command, *look], check=True, capture_output=True, text=True, timeout=60)
+    read, refused = done.stdout.splitlines()
+    assert read == "3 [] []"
+    assert "its file system is read-only" in refused
 
 
 def test_without_a_reader_table_a_quiet_journal_is_read_and_none_is_made(folder: Path) -> None:

@@ -110,6 +110,7 @@ class Book:
         self._cut: set[tuple[str, str]] = set()
         self._probes: set[tuple[str, str]] = set()
         self._doubted: set[str] = set()
+        self._unsettled: set[tuple[str, str]] = set()
 
     @property
     def events(self) -> int:
@@ -231,6 +232,7 @@ class Book:
             return
         if event.kind == "doubt":
             self._doubted.add(event.decision_id)
+            self._unsettled.add(place)
             self.doubts.append(place[1])
             key = (self.names[place[0]], place[1], -1)
         else:
@@ -248,14 +250,18 @@ class Book:
                 self._children[child] = f"{self.names[place[0]]}/{place[1]}~{noted.failures}"
             case ev.StepCompleted():
                 noted.running, noted.completed = False, True
+                self._unsettled.discard(place)
             case ev.StepRetrying():
                 self._retry(place, noted, event.error)
             case ev.StepVerifying():
                 self._probes.add((self.names[place[0]], unmarked(event.probe)))
+                self._unsettled.add(place)
                 noted.running = False
             case ev.StepReset():
                 noted.resets, noted.failures = noted.resets + 1, 0
                 noted.completed = noted.running = False
+            case ev.ErrorHandlerInvoked():
+                self._declare(place[1], event.error)
             case ev.StepFailed() | ev.StepSkipped():
                 noted.running = False
                 self._close(place, event)
@@ -264,6 +270,7 @@ class Book:
 
     def _retry(self, place: tuple[str, str], noted: Noted, error: ErrorInfo) -> None:
         noted.running = False
+        self._unsettled.discard(place)
         if error.code is ErrorCode.INTERRUPTED:
             self._cut.add(place)
             self.interrupted.append(self.key_of(*place))
@@ -276,8 +283,16 @@ class Book:
         gone = [k for k, v in self.decisions.items() if (v.workflow_id, v.event.step_id) == place]
         for each in gone:
             del self.decisions[each]
-        if isinstance(event, ev.StepFailed) and event.error.code is ErrorCode.INTERRUPTED:
-            self.declared.append(f"{place[1]}: on_interrupt fail")
+        if place in self._unsettled:
+            self._unsettled.discard(place)
+            self.declared.append(f"{place[1]}: ended before its doubt was settled")
+        if isinstance(event, ev.StepFailed):
+            self._declare(place[1], event.error)
+
+    def _declare(self, path: str, error: ErrorInfo) -> None:
+        """A step said that an interruption is to fail it, or somebody who was asked did."""
+        if error.code is ErrorCode.INTERRUPTED:
+            self.declared.append(f"{path}: on_interrupt fail")
 
 
 def is_not_the_clients(event: ev.SignalReceived) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,15 +93,16 @@ def first_difference(twin: Journal, other: Journal, book: Book) -> str | None:
 
 
 def _difference(place: tuple[str, str], twin: list[str], other: list[str]) -> str:
-    count = next(
-        (n for n, (a, b) in enumerate(zip(twin, other, strict=False)) if a != b),
-        min(len(twin), len(other)),
-    )
-    mine = twin[count] if count < len(twin) else "nothing more"
-    theirs = other[count] if count < len(other) else "nothing more"
+    """The first event that one of them has and the other has not; where they hold the same, their order differs."""
+    missing = list((Counter(twin) - Counter(other)).elements())
+    extra = list((Counter(other) - Counter(twin)).elements())
     where = f"step {place[1]}" if place[1] else "the workflow"
     if place[0]:
         where += f" of {place[0]}"
+    if not missing and not extra:
+        return f"{where}: the same events in another order"
+    mine = missing[0] if missing else "nothing more"
+    theirs = extra[0] if extra else "nothing more"
     return f"{where}: the twin has {_around(mine, theirs)}, this life {_around(theirs, mine)}"
 
 

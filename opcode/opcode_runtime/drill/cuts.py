@@ -124,7 +124,7 @@ class Cutter:
             problems.append(
                 f"commit {written} went through behind the second writer: {first.tap.commits[-1]}"
             )
-        second = self._play(Plan(folder, at=first.ended_at))
+        second = self._play(Plan(folder, at=commit.at))
         second.doubled += first.doubled
         return problems + first.problems, second
 

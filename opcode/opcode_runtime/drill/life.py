@@ -6,6 +6,8 @@ What went wrong in it is said in `Lived.problems`; nothing that happens in a lif
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -182,17 +184,23 @@ async def _lead(
     """Open the runtime and let the client do its part; whatever brings it down is kept."""
     try:
         with trio.move_on_after(plan.until + BETWEEN_S - plan.at):
-            async with trio.open_nursery() as nursery:
-                if hurried is not None:
-                    clock = trio.lowlevel.current_clock()
-                    assert isinstance(clock, MockClock)
-                    nursery.start_soon(hurry, clock, hurried)
+            async with _hurrying(hurried):
                 await _serve(scene, plan, client)
-                nursery.cancel_scope.cancel()
     except (
         Exception
     ) as error:  # the boundary of a life: whatever a broken engine raises is a finding
         lived.fell = _said(error)
+
+
+@asynccontextmanager
+async def _hurrying(live: Live | None) -> AsyncIterator[None]:
+    """Put the clock forward in the block, when there is nothing real to wait for."""
+    clock = trio.lowlevel.current_clock()
+    async with trio.open_nursery() as nursery:
+        if live is not None and isinstance(clock, MockClock):
+            nursery.start_soon(hurry, clock, live)
+        yield
+        nursery.cancel_scope.cancel()
 
 
 async def _serve(scene: Scene, plan: Plan, client: Client) -> None:

@@ -108,9 +108,10 @@ def _refuse_unsafe(folder: Folder) -> None:
             "keep the journal on a local disk (setting db_path); reading it from here is safe while nobody writes",
         )
     if folder.root.is_dir() and not os.access(folder.root, os.W_OK | os.X_OK, effective_ids=True):
+        is_fixed = mount is not None and mount.read_only
         raise folder.unopenable(
-            "this user cannot write there",
-            "give the folder to this user, or only read: verify, replay, export and backup need no write access",
+            "its file system is read-only" if is_fixed else "this user cannot write there",
+            "make it writable for this user, or only read: verify, replay, export and backup write nothing there",
         )
 
 
