@@ -49,7 +49,10 @@ def test_a_snapshot_of_other_code_is_none(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_long_workflow_is_kept_no_oftener_than_three_events_for_each_step() -> None:
-    small, large = WorkflowState(), WorkflowState(steps={str(n): StepState(str(n)) for n in range(900)})
+    small, large = (
+        WorkflowState(),
+        WorkflowState(steps={str(n): StepState(str(n)) for n in range(900)}),
+    )
     assert snapshots.is_due(small, 500, at_rest=False)
     assert not snapshots.is_due(large, 2_699, at_rest=False)
     assert snapshots.is_due(large, 2_700, at_rest=False)

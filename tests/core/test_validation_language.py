@@ -226,6 +226,11 @@ def on_error(handler: dict[str, str]) -> dict[str, Any]:
     [
         [step("a", on_interrupt={"verify": "a"})],
         [step("a", on_interrupt={"verify": "p"}), step("p", "b"), step("b", "a")],
+        [
+            step("a", **on_error(fallback("b")), on_interrupt={"verify": "p"}),
+            step("b"),
+            step("p", "b"),
+        ],
         [loop("l", step("a", "b"), step("b", "a"))],
         [loop("l", step("a", on_error=fallback("spare"))), step("spare", "l")],
         [loop("l", step("a", on_error=fallback("l")))],

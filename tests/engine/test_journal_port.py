@@ -17,6 +17,7 @@ from opcode_runtime.engine.clock import Clock
 from opcode_runtime.engine.hub import Hub
 from opcode_runtime.engine.journal_port import JournalPort
 from opcode_runtime.engine.journal_writer import open_journal_writer
+from opcode_runtime.engine.room import Room
 from opcode_runtime.model import events as ev
 from opcode_runtime.storage import Append, Journal, JournalFull, JournalUnknown
 
@@ -31,7 +32,7 @@ async def open_port(folder: Path) -> AsyncIterator[JournalPort]:
     """The port over a journal of its own."""
     with Journal.open(folder) as journal:
         clock = Clock.current()
-        async with open_journal_writer(journal, Hub(), clock) as writer:
+        async with open_journal_writer(journal, Hub(), Room(journal.pressure, 0), clock) as writer:
             yield JournalPort(journal, writer, clock)
 
 

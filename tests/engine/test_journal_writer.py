@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from opcode_runtime import OpcodeError, Settings, open_runtime
+from opcode_runtime import ErrorCode, OpcodeError, Settings, open_runtime
 from opcode_runtime.engine.clock import Clock
 from opcode_runtime.engine.hub import Hub
 from opcode_runtime.engine.journal_writer import JournalWriter, open_journal_writer
+from opcode_runtime.engine.room import Room
 from opcode_runtime.model import events as ev
-from opcode_runtime.storage import Append, Appended, Journal, JournalUnknown
+from opcode_runtime.storage import Append, Appended, Journal, JournalFull, JournalUnknown
 
 from .conftest import World, chain
 
@@ -29,7 +31,9 @@ def one(stream: str, expected_seq: int = 0, data: Any = None) -> Append:
 async def test_appends_that_gather_share_commits_and_each_is_answered(tmp_path: Path) -> None:
     answers: list[Appended] = []
     with Journal.open(tmp_path / "j") as journal, trio.fail_after(30):
-        async with open_journal_writer(journal, Hub(), Clock.current()) as writer:
+        async with open_journal_writer(
+            journal, Hub(), Room(journal.pressure, 0), Clock.current()
+        ) as writer:
 
             async def append(stream: str) -> None:
                 answers.append(await writer.append(one(stream)))
@@ -47,7 +51,9 @@ async def test_appends_that_gather_share_commits_and_each_is_answered(tmp_path: 
 
 async def test_a_cancelled_caller_does_not_withdraw_its_append(tmp_path: Path) -> None:
     with Journal.open(tmp_path / "j") as journal, trio.fail_after(30):
-        async with open_journal_writer(journal, Hub(), Clock.current()) as writer:
+        async with open_journal_writer(
+            journal, Hub(), Room(journal.pressure, 0), Clock.current()
+        ) as writer:
             with trio.CancelScope() as scope:
                 scope.cancel()
                 await writer.append(one("s"))
@@ -57,7 +63,9 @@ async def test_a_cancelled_caller_does_not_withdraw_its_append(tmp_path: Path) -
 
 async def test_a_conflict_is_the_callers_alone(tmp_path: Path) -> None:
     with Journal.open(tmp_path / "j") as journal, trio.fail_after(30):
-        async with open_journal_writer(journal, Hub(), Clock.current()) as writer:
+        async with open_journal_writer(
+            journal, Hub(), Room(journal.pressure, 0), Clock.current()
+        ) as writer:
             await writer.append(one("s"))
             with pytest.raises(OpcodeError, match="is at seq 1, not 0"):
                 await writer.append(one("s"))
@@ -69,7 +77,9 @@ async def test_one_append_that_cannot_be_stored_does_not_spoil_those_beside_it(
 ) -> None:
     failures: list[OpcodeError] = []
     with Journal.open(tmp_path / "j") as journal, trio.fail_after(30):
-        async with open_journal_writer(journal, Hub(), Clock.current()) as writer:
+        async with open_journal_writer(
+            journal, Hub(), Room(journal.pressure, 0), Clock.current()
+        ) as writer:
 
             async def append(stream: str, data: Any) -> None:
                 try:
@@ -100,10 +110,47 @@ class LosesItsMind:
         return self._journal.append(batch)
 
 
+class IsFull:
+    """A journal without room; `reached` is set when the writer is in it, and it goes on when `go` is."""
+
+    def __init__(self) -> None:
+        self.reached, self.go = threading.Event(), threading.Event()
+
+    def append(self, batch: Sequence[Append]) -> Any:
+        self.reached.set()
+        assert self.go.wait(10)
+        raise JournalFull("injected")
+
+
+async def test_everybody_in_a_batch_hears_that_there_is_no_room(tmp_path: Path) -> None:
+    full: Any = IsFull()
+    heard: list[ErrorCode] = []
+
+    async def append(stream: str) -> None:
+        with pytest.raises(OpcodeError) as refused:
+            await writer.append(one(stream))
+        heard.append(refused.value.code)
+
+    with trio.fail_after(30), Journal.open(tmp_path / "j") as journal:
+        room = Room(journal.pressure, 0)
+        async with (
+            open_journal_writer(full, Hub(), room, Clock.current()) as writer,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(append, "first")
+            await trio.to_thread.run_sync(full.reached.wait)
+            for name in ("a", "b", "c"):
+                nursery.start_soon(append, name)
+            while writer.statistics().waiting < 4:
+                await trio.lowlevel.checkpoint()
+            full.go.set()
+    assert heard == [ErrorCode.DEGRADED] * 4
+
+
 async def test_an_unknown_result_poisons_the_writer_for_good(tmp_path: Path) -> None:
     with Journal.open(tmp_path / "j") as journal, trio.fail_after(30):
         broken: Any = LosesItsMind(journal, good=1)
-        writer = JournalWriter(broken, Hub(), inline=True)
+        writer = JournalWriter(broken, Hub(), Room(journal.pressure, 0), inline=True)
         await writer.append(one("s"))
         for _ in range(2):
             with pytest.raises(OpcodeError, match="unknown"):

@@ -147,8 +147,8 @@ def _out_of_range(settings: Settings) -> list[tuple[str, str]]:
         found.append(("pool_size", "at least one step must be able to run, so 1 or more"))
     if not math.isfinite(settings.drain_s) or settings.drain_s < 0:
         found.append(("drain_s", "a number of seconds, 0 or more"))
-    if settings.journal_bytes_max < 1 << 20:
-        found.append(("journal_bytes_max", "at least 1048576 (1 MiB)"))
+    if settings.journal_bytes_max < 16 << 20:
+        found.append(("journal_bytes_max", "at least 16777216 (16 MiB)"))
     if settings.min_free_bytes < 0:
         found.append(("min_free_bytes", "a number of bytes, 0 or more"))
     days = settings.retention_days

@@ -196,6 +196,9 @@ def _cut_really(
     report: Report, scene: Scene, twin: Twin, options: Options, slow: Path, began: float
 ) -> None:
     """A few cuts with a real process each, spread over the life."""
+    if scene.actions and options.real:
+        report.notes.append("No real kills: a process of the drill's has none of your own actions.")
+        return
     count = min(options.real, 2 * len(twin.commits))
     hurried = twin.lived.ended_at > _PATIENCE_S
     for number in range(count):

@@ -189,9 +189,6 @@ def _staged(action: Action, stage: Stage) -> Action:
         return replace(action, fn=now)
 
     async def later(params: dict[str, Any], call: Call) -> Any:
-        await (
-            trio.lowlevel.checkpoint_if_cancelled()
-        )  # one that was withdrawn at once has not begun
         return await stage.perform(action, params, call)
 
     return replace(action, fn=later)

@@ -74,7 +74,7 @@ class Notes:
                 seq = kit.journal.head(JOURNAL_STREAM)[0]
                 await kit.writer.append(Append(JOURNAL_STREAM, seq, (event,)))
             except OpcodeError as error:
-                _log.warning("not_noted", event=type(event).__name__, error=error.message)
+                _log.warning("not_noted", kind=type(event).__name__, error=error.message)
 
 
 async def watch_poison(writer: JournalWriter) -> None:

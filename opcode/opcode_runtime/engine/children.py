@@ -4,6 +4,7 @@ Rule 1: the id of a sub-workflow follows from its parent, its step and the attem
 finds it by that id, so it is started once.
 Rule 2: what it was started with (the version among it) stands in its own journal.
 Rule 3: its parent watches the journal, not its actor.
+Rule 4: that there is no room, or that the daemon stops, fails nobody's step: a command is given again until it is taken.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+import trio
 
+from opcode_runtime.engine.compiled import Loaded
 from opcode_runtime.engine.hub import Watch
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.requests import Run
@@ -24,6 +27,11 @@ from opcode_runtime.model.record import WorkflowRow
 from opcode_runtime.model.state import WorkflowState
 
 Report = Callable[[cmd.AnyCommand], None]
+
+AGAIN_S = 1.0
+"""After how long a command that was not taken is given again."""
+
+_PASSING = frozenset({ErrorCode.DEGRADED, ErrorCode.BUSY})
 
 
 async def run_child(kit: Kit, state: WorkflowState, effect: fx.RunChild, report: Report) -> None:
@@ -81,7 +89,7 @@ async def _found_or_started(kit: Kit, state: WorkflowState, effect: fx.RunChild)
     )
     parent = Parent(child, state.workflow_id, effect.path, state.depth + 1)
     prepared = await prepare(kit, request, state.principal, None, parent)
-    await kit.peers.command(child, prepared.create, fresh=prepared.loaded)
+    await _command(kit, child, prepared.create, fresh=prepared.loaded)
     row = kit.journal.workflow(child)
     if row is None:
         raise OpcodeError(ErrorCode.STORE_ERROR, f"sub-workflow {child} could not be started")
@@ -102,15 +110,31 @@ async def _hold(kit: Kit, state: WorkflowState, effect: fx.RunChild, row: Workfl
 
 async def _signal(kit: Kit, state: WorkflowState, child: str, kind: str, key: str) -> None:
     """Tell a sub-workflow something, once; what it cannot take any more it need not."""
-    scope = f"parent {state.workflow_id}"
+    scope = f"parent {state.workflow_id} of {child}"
     sent = cmd.SignalSent(
         at=kit.clock.now(), signal_type=kind, agent_id=state.agent_id, key=(scope, key, kind)
     )
     try:
-        await kit.peers.command(child, sent)
+        await _command(kit, child, sent)
     except OpcodeError as error:
         if error.code is not ErrorCode.CONFLICT:
             raise
+
+
+async def _command(
+    kit: Kit, child: str, command: cmd.AnyCommand, *, fresh: Loaded | None = None
+) -> None:
+    """Give a sub-workflow a command. One that may have been taken unseen is not given twice."""
+    while True:
+        try:
+            await kit.peers.command(child, command, fresh=fresh)
+            return
+        except OpcodeError as error:
+            if error.code not in _PASSING:
+                raise
+        await trio.sleep(AGAIN_S)
+        if fresh is not None and kit.journal.workflow(child) is not None:
+            return
 
 
 def _seen(kit: Kit, effect: fx.RunChild, news: str, row: WorkflowRow) -> cmd.ChildSeen:

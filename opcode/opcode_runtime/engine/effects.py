@@ -127,6 +127,9 @@ class Effects:
 
         async def carry_out() -> None:
             with scope:
+                await (
+                    trio.lowlevel.checkpoint_if_cancelled()
+                )  # it may have been withdrawn before it began
                 await _CARRY_OUT[type(effect)](self, effect)
 
         self._owner.begin(carry_out, f"{type(effect).__name__} {self._state.workflow_id}")

@@ -14,6 +14,8 @@ from opcode_runtime.model.record import WorkflowRow
 from opcode_runtime.model.state import HELD
 from opcode_runtime.storage import Append, Appended, Journal
 
+OPEN = frozenset({"pending", "active", "suspended"})
+
 _BATCH = 100
 
 
@@ -28,10 +30,10 @@ def hold_open(journal: Journal, now: float, only: Iterable[str] | None = None) -
         OpcodeError: the journal cannot be written to, or somebody else writes to it.
     """
     rows = [_row(journal, each) for each in (journal.open_workflows() if only is None else only)]
-    open_rows = [row for row in rows if row.status in {"active", "suspended"}]
+    open_rows = [row for row in rows if row.status in OPEN]
     to_hold = [row for row in open_rows if row.suspended_for not in HELD]
     for first in range(0, len(to_hold), _BATCH):
-        _hold(journal, to_hold[first : first + _BATCH], now)
+        _hold_all(journal, to_hold[first : first + _BATCH], now)
     return [row.id for row in to_hold]
 
 
@@ -42,17 +44,24 @@ def _row(journal: Journal, workflow_id: str) -> WorkflowRow:
     return row
 
 
-def _hold(journal: Journal, rows: Sequence[WorkflowRow], now: float) -> None:
-    for answer in journal.append([Append(row.id, row.seq, _events(row, now)) for row in rows]):
+def _hold_all(journal: Journal, rows: Sequence[WorkflowRow], now: float) -> None:
+    for answer in journal.append(
+        [Append(row.id, row.seq, holding_events(row, now)) for row in rows]
+    ):
         if not isinstance(answer, Appended):
             reason = "somebody else writes to it"
             raise OpcodeError(ErrorCode.CONFLICT, f"the journal cannot be held: {reason}")
 
 
-def _events(row: WorkflowRow, now: float) -> tuple[ev.AnyEvent, ...]:
-    """An active workflow was interrupted by being copied; one that stood still is held where it stands."""
+def holding_events(row: WorkflowRow, now: float) -> tuple[ev.AnyEvent, ...]:
+    """What puts an open workflow on hold. One that has not started is started for it: only then can it be held.
+
+    Arguments:
+        row: the workflow as it stands, with the time of its last event.
+    """
     at = max(now, row.updated_at)
-    held = ev.WorkflowSuspended(at=at, reason="recovery")
-    if row.status == "suspended":
-        return (held,)
-    return ev.WorkflowInterrupted(at=at, down_s=at - row.updated_at), held
+    before: dict[str, tuple[ev.AnyEvent, ...]] = {
+        "pending": (ev.WorkflowStarted(at=at),),
+        "active": (ev.WorkflowInterrupted(at=at, down_s=at - row.updated_at),),
+    }
+    return *before.get(row.status, ()), ev.WorkflowSuspended(at=at, reason="recovery")

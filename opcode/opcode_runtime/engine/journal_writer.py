@@ -20,6 +20,7 @@ import trio
 
 from opcode_runtime.engine.clock import Clock
 from opcode_runtime.engine.hub import Hub
+from opcode_runtime.engine.room import Room
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.storage import (
     Answer,
@@ -63,9 +64,10 @@ class WriterStatistics:
 class JournalWriter:
     """Durable appends for everyone. Made by `open_journal_writer`."""
 
-    def __init__(self, journal: Journal, hub: Hub, *, inline: bool) -> None:
+    def __init__(self, journal: Journal, hub: Hub, room: Room, *, inline: bool) -> None:
         self._journal = journal
         self._hub = hub
+        self._room = room
         self._inline = inline
         self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
         self._token = trio.lowlevel.current_trio_token()
@@ -159,7 +161,7 @@ class JournalWriter:
             return [outcome.Value(result) for result in written.value]
         if len(batch) > 1 and isinstance(written.error, EventUnstorable | JournalCorrupt):
             return [result for pending in batch for result in self._write([pending])]
-        return [written] * len(batch)
+        return [outcome.Error(written.error) for _ in batch]  # an outcome is for one reader
 
     def _deliver(self, batch: list[_Pending], results: list[_Result]) -> None:
         """Back on the loop: hand each caller its result, wake the watchers."""
@@ -181,6 +183,7 @@ class JournalWriter:
         statistics.events += sum(len(each.events) for each in entries if isinstance(each, Append))
         statistics.batch_max = max(statistics.batch_max, len(batch))
         statistics.waiting -= len(batch)
+        self._room.wrote(len(batch))
 
     def _judged(self, error: outcome.Error) -> outcome.Error:
         """A failure that says nothing was written is the caller's alone; any other is the end of this writer."""
@@ -215,10 +218,10 @@ class JournalWriter:
 
 @asynccontextmanager
 async def open_journal_writer(
-    journal: Journal, hub: Hub, clock: Clock
+    journal: Journal, hub: Hub, room: Room, clock: Clock
 ) -> AsyncIterator[JournalWriter]:
     """The writer for as long as the context lasts. Leaving it writes what was taken, whatever cancels."""
-    writer = JournalWriter(journal, hub, inline=clock.virtual)
+    writer = JournalWriter(journal, hub, room, inline=clock.virtual)
     thread = writer.start()
     try:
         yield writer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from opcode_runtime.engine.slots import StepSlots
 from opcode_runtime.engine.templates import Templates
 from opcode_runtime.engine.wakeups import Wakeups
 from opcode_runtime.engine.workflows import Workflows, open_workflows
+from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.settings import Settings
 from opcode_runtime.sandbox import sweep
 from opcode_runtime.storage import Journal
@@ -71,16 +73,17 @@ async def open_parts(
         OpcodeError: the journal is locked by another runtime, damaged or unreadable.
     """
     clock = Clock.current()
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make(data_dir)
     journal = await read_off_loop(clock, open_journal)
     stack.callback(journal.close)
     for notice in journal.notices:
         _log.warning("journal", notice=notice)
     children_dir = data_dir / "children"
-    children_dir.mkdir(mode=0o700, exist_ok=True)
+    _make(children_dir)
     swept = 0 if clock.virtual else await sweep(children_dir)
     hub = Hub()
-    writer = await stack.enter_async_context(open_journal_writer(journal, hub, clock))
+    room = Room(journal.pressure, settings.min_free_bytes, settings.journal_bytes_max)
+    writer = await stack.enter_async_context(open_journal_writer(journal, hub, room, clock))
     registry = _registry(actions)
     slots = StepSlots(settings.pool_size)
     peers = Peers()
@@ -91,7 +94,7 @@ async def open_parts(
         writer=writer,
         streams=JournalPort(journal, writer, clock),
         permits=RecoveryPermits(settings.limits.recoveries_max),
-        room=Room(journal.pressure, settings.min_free_bytes),
+        room=room,
         hub=hub,
         templates=Templates(journal, registry, settings),
         registry=registry,
@@ -109,6 +112,19 @@ async def open_parts(
     workflows = await open_workflows(kit, system)
     peers.bind(workflows)
     return Parts(kit, slots, workflows, swept)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder of ours, unless it is there."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        raise OpcodeError(
+            ErrorCode.DEGRADED if full else ErrorCode.STORE_ERROR,
+            f"cannot make the folder {folder}: {error.strerror}",
+            next="free disk space" if full else "check the path and its permissions",
+        ) from error
 
 
 def _breakers(settings: Settings) -> Breakers:

@@ -16,12 +16,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
 import structlog
 import trio
 
+from actors import ActorDeadError
 from actors.persistence import JournaledActor
 from opcode_runtime.core.decide import Answer
 from opcode_runtime.core.turn import take, unrest
@@ -93,6 +95,10 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
                     answers=recovery.answers_for(self._kit.settings.answers, loaded.plan, state),
                 )
             )
+            return
+        # Its wake-up is gone. Should the message that brought it back change nothing, its timers count from here.
+        _, _, effects, in_place = self._parts()
+        effects.reconcile(wanted(loaded.plan, state), leave=in_place.may)
 
     def _take_up(self, loaded: Loaded, state: WorkflowState, passed: float = -math.inf) -> None:
         self._loaded, self._state = loaded, state
@@ -163,8 +169,9 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         self.start_soon(fn, name=name)
 
     def report(self, command: cmd.AnyCommand) -> None:
-        """An effect says what came of it."""
-        self.actor_ref.tell_system(command)
+        """An effect says what came of it. An actor that is ending hears nothing: its successor finds it wanted still."""
+        with suppress(ActorDeadError):
+            self.actor_ref.tell_system(command)
 
     async def _turn(self, command: cmd.AnyCommand) -> Answer:
         loaded, state, effects, in_place = self._parts()

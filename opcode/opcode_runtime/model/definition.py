@@ -93,3 +93,8 @@ def content_digest(*parts: Any) -> str:
     """Digest of JSON values that does not depend on the order of keys (hex, 32 characters)."""
     body = msgspec.json.encode(parts, order="deterministic")
     return hashlib.blake2b(body, digest_size=16).hexdigest()
+
+
+# msgspec completes a type when it is first used, and crashes when two threads do so at once. So that is done here.
+for _kind in (Definition, Template):
+    msgspec.msgpack.Decoder(_kind)

@@ -194,6 +194,9 @@ AnyEvent = (
     | ChildReleased
 )
 
+# msgspec completes a type when it is first used, and crashes when two threads do so at once. So that is done here.
+msgspec.msgpack.Decoder(AnyEvent)
+
 EVENT_VERSION = 1
 """Version of the payloads written by this release; readers keep every older one readable."""
 

@@ -84,3 +84,8 @@ class AgentRow(msgspec.Struct, frozen=True):
     type: AgentType
     created_at: float
     last_seen_at: float
+
+
+# msgspec completes a type when it is first used, and crashes when two threads do so at once. So that is done here.
+for _kind in (WorkflowRow, DecisionRow, KeyRow, AgentRow):
+    msgspec.msgpack.Decoder(_kind)

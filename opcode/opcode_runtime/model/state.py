@@ -242,3 +242,7 @@ class WorkflowState(msgspec.Struct):
     """Steps that have not ended, in definition order."""
     owed: dict[str, int] = {}
     """For each fallback target: how many of the steps it stands in for have not ended otherwise."""
+
+
+# msgspec completes a type when it is first used, and crashes when two threads do so at once. So that is done here.
+msgspec.msgpack.Decoder(WorkflowState)

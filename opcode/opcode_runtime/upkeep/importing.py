@@ -18,6 +18,7 @@ from typing import IO, Any, NamedTuple
 
 import msgspec
 
+from opcode_runtime.engine.holding import OPEN, holding_events
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.events import AnyEvent, to_payload
@@ -25,7 +26,7 @@ from opcode_runtime.model.record import WorkflowRow
 from opcode_runtime.model.state import HELD
 from opcode_runtime.storage import Append, Appended, Journal
 from opcode_runtime.storage.codec import EVENT_TYPES
-from opcode_runtime.storage.projections import OPEN, fold_workflow
+from opcode_runtime.storage.projections import fold_workflow
 from opcode_runtime.upkeep.children import Progress, no_progress
 from opcode_runtime.upkeep.lines import FORMAT, FORMAT_VERSION, Heads, LineWrong, Sums, from_json
 
@@ -315,19 +316,11 @@ def _is_workflow(stream: Stream) -> bool:
 
 
 def _holding(stream: Stream, now: float) -> tuple[AnyEvent, ...]:
-    """What puts a workflow on hold, as `engine.holding` does with one that is in the journal already.
-
-    One that has not started is started for it: only then can it be held.
-    """
+    """What puts a workflow on hold that is not in the journal yet; nothing for one that needs none."""
     row: WorkflowRow | None = None
     for event in stream.events:
         row = fold_workflow(row, stream.name, event)
     if row is None or row.status not in OPEN or row.suspended_for in HELD:
         return ()
-    last = stream.events[-1].at
-    at = max(now, last)
-    before: dict[str, tuple[AnyEvent, ...]] = {
-        "pending": (ev.WorkflowStarted(at=at),),
-        "active": (ev.WorkflowInterrupted(at=at, down_s=at - last),),
-    }
-    return *before.get(row.status, ()), ev.WorkflowSuspended(at=at, reason="recovery")
+    row.updated_at = stream.events[-1].at
+    return holding_events(row, now)

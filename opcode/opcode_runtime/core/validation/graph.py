@@ -3,6 +3,7 @@
 Rule 1: each list is a graph of its own. A fallback or probe at the top level that a step further inside names counts as
 one of the top-level step around it, which does not end before it.
 Rule 2: a fallback starts after its primary did, and ends before its primary's end counts; a probe likewise.
+Rule 3: one that is never called ends with the steps it stands by for. So whoever waits for it waits for their ends too.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ def _edges(
         edges[name, "start"] = []
         edges[name, "end"] = [(name, "start")]
     called: set[tuple[str, str]] = set()
+    callers: dict[str, list[str]] = {}
     for name, target, direct in standins:
+        callers.setdefault(target, []).append(name)
         edges[target, "start"].append((name, "start"))
         edges[name, "end"].append((target, "end"))
         if direct:
@@ -81,7 +84,9 @@ def _edges(
         depends_on = step.get("depends_on")
         listed = depends_on if isinstance(depends_on, list) else []
         known = [d for d in listed if isinstance(d, str) and d in steps]
-        edges[name, "start"] += [(d, "end") for d in known if (name, d) not in called]
+        waited_for = [d for d in known if (name, d) not in called]
+        waited_for += [caller for d in waited_for for caller in callers.get(d, ())]
+        edges[name, "start"] += [(d, "end") for d in dict.fromkeys(waited_for)]
     return edges
 
 
