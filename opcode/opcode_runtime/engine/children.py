@@ -4,7 +4,7 @@ Rule 1: the id of a sub-workflow follows from its parent, its step and the attem
 finds it by that id, so it is started once.
 Rule 2: what it was started with (the version among it) stands in its own journal.
 Rule 3: its parent watches the journal, not its actor.
-Rule 4: that there is no room, or that the daemon stops, fails nobody's step: a command is given again until it is taken.
+Rule 4: that there is no room, or that the daemon stops, fails nobody's step: a command is given until it is taken.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         self.start_soon(fn, name=name)
 
     def report(self, command: cmd.AnyCommand) -> None:
-        """An effect says what came of it. An actor that is ending hears nothing: its successor finds it wanted still."""
+        """An effect says what came of it. An actor that ends hears nothing: its successor finds it wanted still."""
         with suppress(ActorDeadError):
             self.actor_ref.tell_system(command)
 

@@ -27,7 +27,7 @@ class JournalCorrupt(JournalError):  # noqa: N818 - what it is, not a kind of er
             where += f" in stream {stream!r}"
         if seq is not None:
             where += f" at seq {seq}"
-        advice = "stop the daemon and restore the journal folder from a backup"
+        advice = "stop the daemon, then `opcode restore` a backup, or `opcode export --salvage` what is sound"
         super().__init__(f"{where}: {reason}", next=advice)
         self.reason = reason
         self.stream = stream

@@ -24,12 +24,12 @@ _META = struct.Struct("<IIQQI52xQQQQQQQ")
 _META_AT = 16
 _MAGIC = 0xBEEFC0DE
 _FORMAT = 1
-_PAGE = struct.Struct("<QHHHH")
-_NODE = struct.Struct("<HHHH")
+PAGE = struct.Struct("<QHHHH")
+NODE = struct.Struct("<HHHH")
 _TABLE = struct.Struct("<IHHQQQQQ")
-_BRANCH, _LEAF, _OVERFLOW = 0x01, 0x02, 0x04
-_NO_PAGE = (1 << 64) - 1
-_LARGE, _SUBTREE = 0x01, 0x02
+BRANCH, LEAF, OVERFLOW = 0x01, 0x02, 0x04
+NO_PAGE = (1 << 64) - 1
+LARGE, SUBTREE = 0x01, 0x02
 _DEPTH_MAX = 32
 _VALUE_BYTES_MAX = 1 << 30
 
@@ -100,23 +100,23 @@ class PageFile:
 
     def entries(self, table: Table) -> Iterator[Entry]:
         """What a table holds, as far as its pages can be read."""
-        if table.root != _NO_PAGE:
+        if table.root != NO_PAGE:
             yield from self._walk(table.root, 0, set())
 
     def leftovers(self) -> Iterator[Entry]:
         """Every entry on every page that looks like a leaf, in use or not."""
         for number in range(self.pages):
             page = self._page(number)
-            if page is not None and _flags(page) & _LEAF:
+            if page is not None and _flags(page) & LEAF:
                 yield from self._leaf(page, number)
 
     def _walk(self, number: int, depth: int, seen: set[int]) -> Iterator[Entry]:
         page = None if number in seen or depth > _DEPTH_MAX else self._page(number)
         seen.add(number)
         flags = 0 if page is None else _flags(page)
-        if page is not None and flags & _LEAF:
+        if page is not None and flags & LEAF:
             yield from self._leaf(page, number)
-        elif page is not None and flags & _BRANCH:
+        elif page is not None and flags & BRANCH:
             for low, high, more, _ in _nodes(page):
                 yield from self._walk(low | high << 16 | more << 32, depth + 1, seen)
         else:
@@ -128,19 +128,19 @@ class PageFile:
             return None
         page = os.pread(self._fd, self.page_bytes, number * self.page_bytes)
         whole = len(page) == self.page_bytes
-        return page if whole and _PAGE.unpack_from(page)[0] == number else None
+        return page if whole and PAGE.unpack_from(page)[0] == number else None
 
     def _leaf(self, page: bytes, number: int) -> Iterator[Entry]:
         for low, high, flags, at in _nodes(page):
-            key_bytes = _NODE.unpack_from(page, at)[3]
-            begin = at + _NODE.size + key_bytes
+            key_bytes = NODE.unpack_from(page, at)[3]
+            begin = at + NODE.size + key_bytes
             size, place = low | high << 16, number * self.page_bytes + begin
-            value = page[begin : begin + (8 if flags & _LARGE else size)]
-            if flags & _LARGE and len(value) == 8:
-                place = int.from_bytes(value, "little") * self.page_bytes + _PAGE.size
+            value = page[begin : begin + (8 if flags & LARGE else size)]
+            if flags & LARGE and len(value) == 8:
+                place = int.from_bytes(value, "little") * self.page_bytes + PAGE.size
                 value = self.value(place, size)
             if len(value) == size and begin <= len(page):
-                yield Entry(page[at + _NODE.size : begin], value, place)
+                yield Entry(page[at + NODE.size : begin], value, place)
 
     def value(self, at: int, size: int) -> bytes:
         """A value that an entry has named; shorter where the file is."""
@@ -179,15 +179,15 @@ def _meta_at(fd: int, at: int) -> Meta | None:
 
 
 def _flags(page: bytes) -> int:
-    flags: int = _PAGE.unpack_from(page)[2]
+    flags: int = PAGE.unpack_from(page)[2]
     return flags
 
 
 def _nodes(page: bytes) -> Iterator[tuple[int, int, int, int]]:
     """The nodes of a page: three numbers of each, and its offset. Offsets that lead out of the page are left out."""
-    lower = min(_PAGE.unpack_from(page)[3], len(page))
-    for place in range(_PAGE.size, lower - 1, 2):
+    lower = min(PAGE.unpack_from(page)[3], len(page))
+    for place in range(PAGE.size, lower - 1, 2):
         at = int.from_bytes(page[place : place + 2], "little")
-        if _PAGE.size <= at <= len(page) - _NODE.size:
-            low, high, flags, _ = _NODE.unpack_from(page, at)
+        if PAGE.size <= at <= len(page) - NODE.size:
+            low, high, flags, _ = NODE.unpack_from(page, at)
             yield low, high, flags, at

@@ -4,7 +4,8 @@ Rule 1: nothing is created, changed, repaired or locked. A daemon may run on the
     system may be read-only.
 Rule 2: LMDB lets the writer reuse pages of which it knows no reader. So a reader registers in LMDB's reader table
     whenever that can be written. Where it cannot, a writer that is at work is a reason to refuse.
-Rule 3: the checks are those of opening for writing. The witness is read before the snapshot is taken: then a store that
+Rule 3: the checks are those of opening for writing, but for the look at the pages, which a writer at work would
+    disturb, and which it has had itself when it began. The witness is read before the snapshot is taken: then a store that
     ends before its witness was rolled back, and was not merely read too early.
 Rule 4: LMDB cannot open one environment twice in a process. A process that has the Journal reads with that.
 """
@@ -57,7 +58,8 @@ class JournalReader(Projections):
         """Open the journal in a folder for reading. `notices` then holds what an operator should know of.
 
         Arguments:
-            trusting: do not check everything when the witness says too little; for whoever checks everything anyway.
+            trusting: do not look at pages and rows, nor check everything when the witness says too little; for whoever
+                checks everything anyway, and survives it when LMDB ends the process.
 
         Raises:
             JournalUnopenable: there is none, or it is foreign, newer, cut off or half copied.
@@ -68,6 +70,8 @@ class JournalReader(Projections):
         folder = places.Folder(Path(directory))
         with places.translated(folder):
             places.check_readable(folder)
+            if not trusting:
+                places.check_structure(folder, lambda: has_writer(folder.root))
             seen = _last_seen(folder)
             env = _open_environment(folder)
             try:
