@@ -19,6 +19,7 @@ from typing import Any
 
 from opcode_runtime.storage.codec import Blob, Fetch, blob_digest, seal, unpack, unseal
 from opcode_runtime.storage.errors import JournalCorrupt
+from opcode_runtime.storage.rows import Rows
 from opcode_runtime.storage.tables import Tables, Txn, ascending
 
 _COUNT = struct.Struct(">Q")
@@ -32,9 +33,10 @@ def fetching(txn: Txn, tables: Tables) -> Fetch:
 class Ledger:
     """References that a transaction adds and takes away."""
 
-    def __init__(self, txn: Txn, tables: Tables) -> None:
-        self._txn = txn
-        self._tables = tables
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._txn = rows.txn
+        self._tables = rows.tables
         self._changes: dict[bytes, int] = {}
         self._bodies: dict[bytes, bytes] = {}
 
@@ -77,9 +79,9 @@ class Ledger:
             raise JournalCorrupt("a blob has fewer references than refer to it")
         if count == 0:
             txn.delete(digest, db=tables.blobs)
-            txn.delete(digest, db=tables.blob_counts)
+            self._rows.delete(tables.blob_counts, digest)
             return
-        txn.put(digest, seal(digest, _COUNT.pack(count)), db=tables.blob_counts)
+        self._rows.put(tables.blob_counts, digest, seal(digest, _COUNT.pack(count)))
         body = self._bodies.get(digest)
         # Compared, so that damage to what is there does not spoil what is written now.
         if body is not None and txn.get(digest, db=tables.blobs) != body:

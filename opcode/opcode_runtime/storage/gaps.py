@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator
 from opcode_runtime.storage import keys
 from opcode_runtime.storage.codec import seal, unseal
 from opcode_runtime.storage.errors import JournalCorrupt
+from opcode_runtime.storage.rows import Rows
 from opcode_runtime.storage.tables import Tables, Txn, ascending, descending
 
 
-def add_gaps(txn: Txn, tables: Tables, positions: Iterable[int]) -> None:
+def add_gaps(rows: Rows, positions: Iterable[int]) -> None:
     """Note that the records at these positions were pruned."""
+    txn, tables = rows.txn, rows.tables
     for first, length in _ranges(sorted(positions)):
         start, count = first, length
         before = _gap_before(txn, tables, first)
@@ -24,9 +26,9 @@ def add_gaps(txn: Txn, tables: Tables, positions: Iterable[int]) -> None:
         value = txn.get(behind, db=tables.gaps)
         if value is not None:
             count += _length(behind, value)
-            txn.delete(behind, db=tables.gaps)
+            rows.delete(tables.gaps, behind)
         key = keys.number(start)
-        txn.put(key, seal(key, keys.number(count)), db=tables.gaps)
+        rows.put(tables.gaps, key, seal(key, keys.number(count)))
 
 
 def check_pruned(txn: Txn, tables: Tables, first: int, behind: int) -> None:

@@ -22,6 +22,7 @@ from opcode_runtime.storage.entries import (
     Taken,
 )
 from opcode_runtime.storage.errors import JournalCorrupt
+from opcode_runtime.storage.rows import Rows
 from opcode_runtime.storage.tables import Tables, Txn, ascending, behind
 
 
@@ -32,9 +33,10 @@ class Inboxes:
         number: a number that no message has reached; messages get those behind it.
     """
 
-    def __init__(self, txn: Txn, tables: Tables, encoder: Encoder, number: int) -> None:
-        self._txn = txn
-        self._tables = tables
+    def __init__(self, rows: Rows, encoder: Encoder, number: int) -> None:
+        self._rows = rows
+        self._txn = rows.txn
+        self._tables = rows.tables
         self._encoder = encoder
         self._number = number
 
@@ -51,7 +53,7 @@ class Inboxes:
         found = InboxMessage(message.to, message.id, message.body, self._number)
         self._write(found, sender)
         raw = keys.number(self._number)
-        self._txn.put(place, seal(place, raw), db=self._tables.inbox_ids)
+        self._rows.put(self._tables.inbox_ids, place, seal(place, raw))
         return True
 
     def take(self, take: Take) -> Taken | EntryRefused:
@@ -76,15 +78,15 @@ class Inboxes:
             number = self._number_at(place)
             if number is not None:
                 removed += 1
-                self._txn.delete(_key(finish.to, number), db=self._tables.inbox)
-                self._txn.delete(place, db=self._tables.inbox_ids)
+                self._rows.delete(self._tables.inbox, _key(finish.to, number))
+                self._rows.delete(self._tables.inbox_ids, place)
         return Finished(finish.to, removed)
 
     def clear(self, to: str) -> None:
         """Remove all messages of an owner."""
         for table in (self._tables.inbox, self._tables.inbox_ids):
             for key, _ in list(ascending(self._txn, table, keys.text(to))):
-                self._txn.delete(key, db=table)
+                self._rows.delete(table, key)
 
     def _find(self, to: str, name: str) -> InboxMessage | None:
         number = self._number_at(_id_key(to, name))
@@ -104,7 +106,7 @@ class Inboxes:
         key = _key(message.to, message.number)
         fields = [message.to, message.id, message.body, message.taken_until, message.taken_by]
         value = self._encoder.message(sender, key, message.id, fields)
-        self._txn.put(key, value, db=self._tables.inbox)
+        self._rows.put(self._tables.inbox, key, value)
 
 
 def messages_of(txn: Txn, tables: Tables, to: str, limit: int) -> list[InboxMessage]:

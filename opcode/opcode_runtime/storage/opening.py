@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import lmdb
 
 from opcode_runtime.storage import folder as places
 from opcode_runtime.storage.errors import JournalCorrupt, JournalUnopenable
+from opcode_runtime.storage.rows import are_few, check_rows
 from opcode_runtime.storage.tables import STORE_VERSION, Store, Tables, Tail
 from opcode_runtime.storage.verification import Verification
 from opcode_runtime.storage.witness import Witness
@@ -13,12 +16,14 @@ from opcode_runtime.storage.witness import Witness
 _NAMELESS = bytes(16)
 
 
-def check_store(folder: places.Folder, env: lmdb.Environment, tables: Tables) -> Tail:
-    """Compare the store with what stands beside it.
+def check_store(
+    folder: places.Folder, env: lmdb.Environment, tables: Tables, *, trusting: bool = False
+) -> Tail:
+    """Compare the store with what stands beside it; its rows only when it is not `trusting`.
 
     Raises:
         JournalUnopenable: it is another one, or of another layout.
-        JournalCorrupt: it does not hold as many records as it says.
+        JournalCorrupt: it does not hold the records or rows that it says.
     """
     with env.begin() as txn:
         store = tables.store(txn)
@@ -27,21 +32,23 @@ def check_store(folder: places.Folder, env: lmdb.Environment, tables: Tables) ->
         raise folder.unopenable(f"its layout is {store.version}, VERSION says otherwise", advice)
     if folder.created.read_text("utf-8", "replace").strip() != store.name.hex():
         raise folder.unopenable("journal.created belongs to another store", advice)
-    return checked_tail(env, tables)
+    return checked_tail(env, tables, trusting=trusting)
 
 
-def checked_tail(env: lmdb.Environment, tables: Tables) -> Tail:
-    """Where the store stands, having counted its records.
+def checked_tail(env: lmdb.Environment, tables: Tables, *, trusting: bool = False) -> Tail:
+    """Where the store stands, having counted its records and, unless they are many, summed its rows.
 
     Raises:
-        JournalCorrupt: it does not hold as many as it says.
+        JournalCorrupt: it does not hold what it says.
     """
     with env.begin() as txn:
         tail = tables.tail(txn)
         records = txn.stat(tables.records)["entries"]
-    wanted = tail.position - tail.pruned
-    if records != wanted:
-        raise JournalCorrupt(f"it holds {records} records instead of {wanted}")
+        wanted = tail.position - tail.pruned
+        if records != wanted:
+            raise JournalCorrupt(f"it holds {records} records instead of {wanted}")
+        if not trusting and are_few(txn, tables):
+            deque(check_rows(txn, tables), maxlen=0)
     return tail
 
 

@@ -25,6 +25,7 @@ from opcode_runtime.storage.families import brief_of, family_of, is_ended
 from opcode_runtime.storage.gaps import add_gaps
 from opcode_runtime.storage.listing import ended_key, listed_name, listing_keys
 from opcode_runtime.storage.reader import read_stream
+from opcode_runtime.storage.rows import Rows
 from opcode_runtime.storage.tables import Tables, Txn, ascending, descending
 
 KEYS_KEPT_S = 7 * 24 * 3600.0
@@ -36,9 +37,10 @@ _FAMILIES_MAX = 10_000
 class Pruning:
     """The removing side of one transaction, for streams that nothing of is waiting to be written."""
 
-    def __init__(self, txn: Txn, tables: Tables, ledger: Ledger) -> None:
-        self._txn = txn
-        self._tables = tables
+    def __init__(self, rows: Rows, ledger: Ledger) -> None:
+        self._rows = rows
+        self._txn = rows.txn
+        self._tables = rows.tables
         self._ledger = ledger
 
     def look(self, prune: Prune) -> dict[str, list[Record]] | EntryRefused:
@@ -67,14 +69,15 @@ class Pruning:
         row = decode_row(key, row_value, WorkflowRow, self._ledger.fetch)
         self._ledger.drop(references(row_value, sealed=True))
         for place in listing_keys(row):
-            txn.delete(place, db=tables.listings)
+            self._rows.unlink(tables.listings, place)
         ended = ended_key(row)
         if ended is not None:
-            txn.delete(ended, db=tables.ended)
-        for table in (tables.workflows, tables.heads, tables.snapshots):
-            txn.delete(key, db=table)
+            self._rows.delete(tables.ended, ended)
+        self._rows.delete(tables.workflows, key)
+        self._rows.delete(tables.heads, key)
+        txn.delete(key, db=tables.snapshots)
         self._remove_decisions(key)
-        add_gaps(txn, tables, [record.position for record in records])
+        add_gaps(self._rows, [record.position for record in records])
 
     def _refusal(self, stream: str) -> str:
         brief = brief_of(self._txn, self._tables, stream)
@@ -102,8 +105,8 @@ class Pruning:
         for place, value in list(ascending(txn, tables.decisions, key)):
             row = decode_row(place, value, DecisionRow, self._ledger.fetch)
             self._ledger.drop(references(value, sealed=True))
-            txn.delete(place, db=tables.decisions)
-            txn.delete(keys.moment(row.created_at) + place, db=tables.asked)
+            self._rows.delete(tables.decisions, place)
+            self._rows.unlink(tables.asked, keys.moment(row.created_at) + place)
 
     def _remove_key(self, place: bytes, ours: KeyRow) -> None:
         """Remove a key, unless it has done something else since."""
@@ -112,7 +115,7 @@ class Pruning:
             return
         found = decode_row(place, value, KeyRow)
         if (found.stream, found.seq) == (ours.stream, ours.seq):
-            self._txn.delete(place, db=self._tables.keys)
+            self._rows.delete(self._tables.keys, place)
 
 
 def prunable(

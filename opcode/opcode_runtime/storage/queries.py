@@ -303,8 +303,8 @@ def _listed(
     """The rows of a listing, the newest first, each checked to belong there."""
     tag, value = wanted.listing()
     end = b"" if before is None else keys.listing(tag, value, *before)
-    for _, found in descending(txn, tables.listings, keys.listing_of(tag, value), end):
-        workflow_id = found.decode("utf-8", "surrogatepass")
+    for key, found in descending(txn, tables.listings, keys.listing_of(tag, value), end):
+        workflow_id = listed_name(key, found)
         row = workflow_row(txn, tables, workflow_id)
         if row is None or row.id != workflow_id or (tag, value) not in listings(row):
             raise JournalCorrupt("a listing does not fit the row", stream=workflow_id)
@@ -322,9 +322,9 @@ def _open_decisions(txn: Txn, tables: Tables, workflow_id: str | None) -> Iterat
             raise JournalCorrupt("an open decision is missing", stream=workflow_id)
         yield from sorted(rows, key=lambda row: (row.created_at, row.id))
         return
-    for _, key in ascending(txn, tables.asked, b""):
+    for place, key in ascending(txn, tables.asked, b""):
         value = txn.get(key, db=tables.decisions)
-        if value is None:
+        if value is None or place[8:] != key:
             raise JournalCorrupt("a listed decision is missing")
         yield decode_row(key, value, DecisionRow, fetch)
 

@@ -5,8 +5,8 @@ Rule 1: nothing is created, changed, repaired or locked. A daemon may run on the
 Rule 2: LMDB lets the writer reuse pages of which it knows no reader. So a reader registers in LMDB's reader table
     whenever that can be written. Where it cannot, a writer that is at work is a reason to refuse.
 Rule 3: the checks are those of opening for writing, but for the look at the pages, which a writer at work would
-    disturb, and which it has had itself when it began. The witness is read before the snapshot is taken: then a store that
-    ends before its witness was rolled back, and was not merely read too early.
+    disturb, and which it has had itself when it began. The witness is read before the snapshot is taken: then a store
+    that ends before its witness was rolled back, and was not merely read too early.
 Rule 4: LMDB cannot open one environment twice in a process. A process that has the Journal reads with that.
 """
 
@@ -75,7 +75,7 @@ class JournalReader(Projections):
             seen = _last_seen(folder)
             env = _open_environment(folder)
             try:
-                reader = cls._checked(folder, env)
+                reader = cls._checked(folder, env, trusting=trusting)
                 reader._compare(folder, seen, trusting=trusting)
             except BaseException:
                 env.close()
@@ -83,9 +83,9 @@ class JournalReader(Projections):
             return reader
 
     @classmethod
-    def _checked(cls, folder: places.Folder, env: lmdb.Environment) -> Self:
+    def _checked(cls, folder: places.Folder, env: lmdb.Environment, *, trusting: bool) -> Self:
         tables = Tables(env)
-        tail = check_store(folder, env, tables)
+        tail = check_store(folder, env, tables, trusting=trusting)
         with env.begin() as txn:
             name = tables.store(txn).name
         return cls(env, tables, tail, name)

@@ -5,16 +5,17 @@ not there. So the tail of the store keeps a sum over all entries of the tables t
 anything else, brought up to date by the commit that changes them.
 
 Rule 1: the sum of a table's entries is that of the squares of their marks, modulo 2**64. The mark of a sealed entry is
-    its seal, a CRC-32 over key and body; that of a link, whose value follows from its key, is the CRC-32 of its key. A
-    sum needs no order; squares, because CRC-32 is linear: the same change in two entries would cancel out.
+    its seal (CRC-32 over key and body) xor the CRC-32 of its key; that of a link, whose value follows from its key, is
+    the CRC-32 of its key. A sum needs no order; squares, because CRC-32 is linear: the same change in two entries would
+    cancel out. Bodies are not summed but by their seals: a wrong one is refused by name when it is read.
 Rule 2: whatever changes one of these tables does it through `Rows`, or hands it the marks.
 Rule 3: it protects against accidents, as every checksum here does.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
+from itertools import islice, starmap
 from operator import mul
 from zlib import crc32
 
@@ -29,13 +30,10 @@ SEALED = (
 )
 LINKS = ("listings", "asked")
 ROWS_MAX = 300_000
-"""With more entries than this, the sum is not compared when a journal is opened."""
+ROW_BYTES_MAX = 256 << 20
+"""With more rows than this, by number or by the pages that they take, the sum is not compared when opening."""
 SLICE_ENTRIES = 20_000
 
-_LOOKED_UP = frozenset({"workflows", "decisions", "inbox"})
-"""Tables with large values whose entries are found by keys that stand elsewhere too: a wrong key is noticed."""
-_BODY_BYTES_MAX = 4096
-_SEAL = struct.Struct(">I")
 _MASK = (1 << 64) - 1
 
 
@@ -54,14 +52,14 @@ class Rows:
     def put(self, table: lmdb._Database, key: bytes, value: bytes) -> None:
         """Put a sealed entry, in the place of one that may be there."""
         if not self.txn.put(key, value, overwrite=False, db=table):
-            self.gone.append(_mark(self.txn.replace(key, value, db=table) or b""))
-        self.added.append(_mark(value))
+            self.gone.append(_mark(key, self.txn.replace(key, value, db=table) or b""))
+        self.added.append(_mark(key, value))
 
     def delete(self, table: lmdb._Database, key: bytes) -> None:
         """Remove a sealed entry, if it is there."""
         value = self.txn.pop(key, db=table)
         if value is not None:
-            self.gone.append(_mark(value))
+            self.gone.append(_mark(key, value))
 
     def link(self, table: lmdb._Database, key: bytes, value: bytes) -> None:
         """Put an entry whose value follows from its key."""
@@ -78,12 +76,16 @@ class Rows:
     def total(self, before: int) -> int:
         """The sum after this transaction; `before` is that of the one before."""
         added, gone = self.added, self.gone
-        return (before + sum(map(mul, added, added)) - sum(map(mul, gone, gone))) & _MASK
+        found: int = (before + sum(map(mul, added, added)) - sum(map(mul, gone, gone))) & _MASK
+        return found
 
 
-def rows_count(txn: Txn, tables: Tables) -> int:
-    """How many entries are summed."""
-    return sum(txn.stat(getattr(tables, name))["entries"] for name in SEALED + LINKS)
+def are_few(txn: Txn, tables: Tables) -> bool:
+    """Whether there are so few rows that they are summed when a journal is opened."""
+    stats = [txn.stat(getattr(tables, name)) for name in SEALED + LINKS]
+    pages = sum(stat["leaf_pages"] + stat["overflow_pages"] for stat in stats)
+    entries = sum(stat["entries"] for stat in stats)
+    return entries <= ROWS_MAX and pages * stats[0]["psize"] <= ROW_BYTES_MAX
 
 
 def check_rows(txn: Txn, tables: Tables, slice_entries: int = SLICE_ENTRIES) -> Iterator[None]:
@@ -110,35 +112,12 @@ def _sums(txn: Txn, tables: Tables, name: str, count: int) -> Iterator[tuple[int
     cursor = txn.cursor(getattr(tables, name))
     if not cursor.first():
         return
-    entries = cursor.iternext(values=False) if name in LINKS else cursor.iternext()
-    summed = _sum_links if name in LINKS else _sum_sealed
-    while True:
-        part, found = summed(entries, count, name)
-        yield part, found
-        if found < count:
-            return
+    marks = map(crc32, cursor.iternext(values=False))
+    if name in SEALED:
+        marks = starmap(_mark, cursor.iternext())
+    while some := list(islice(marks, count)):
+        yield sum(map(mul, some, some)), len(some)
 
 
-def _sum_links(entries: Iterator[bytes], count: int, _: str) -> tuple[int, int]:
-    marks = [crc32(key) for key, _ in zip(entries, range(count), strict=False)]
-    return sum(map(mul, marks, marks)), len(marks)
-
-
-def _sum_sealed(
-    entries: Iterator[tuple[bytes, bytes]], count: int, name: str
-) -> tuple[int, int]:
-    limit = _BODY_BYTES_MAX if name in _LOOKED_UP else _MASK
-    total = found = 0
-    for key, value in entries:
-        mark = _mark(value)
-        if len(value) <= limit and crc32(value[_SEAL.size :], crc32(key)) != mark:
-            raise JournalCorrupt(f"the checksum of an entry of table {name} does not fit")
-        total += mark * mark
-        found += 1
-        if found == count:
-            break
-    return total, found
-
-
-def _mark(value: bytes) -> int:
-    return int.from_bytes(value[: _SEAL.size], "big")
+def _mark(key: bytes, value: bytes) -> int:
+    return int.from_bytes(value[:4], "big") ^ crc32(key)

@@ -23,7 +23,8 @@
 | inbox_ids | owner, message id | sealed number |
 
 A row that damage has hidden must not pass for one that never was: a missing head is looked up in the
-index, a missing workflow in its stream, and an idempotency key stands in two places of its table.
+index, a missing workflow in its stream, and an idempotency key stands in two places of its table. What
+has nothing of the kind is in the sum over all rows that the tail keeps (rows.py).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
+from zlib import crc32
 
 import lmdb
 
@@ -43,7 +45,8 @@ STORE_VERSION = 2
 Txn: TypeAlias = "lmdb.Transaction[bytes]"
 
 _HEAD = struct.Struct(">Q16sdI")
-_TAIL = struct.Struct(">QQQd16sQ")
+_TAIL = struct.Struct(">QQQd16sQQ")
+_SEAL = struct.Struct(">I")
 _STORE = struct.Struct(">I16s")
 _FIRST = struct.pack(">Q", 1)
 _STORE_KEY, _TAIL_KEY = b"store", b"tail"
@@ -61,8 +64,8 @@ class Head(NamedTuple):
 class Tail(NamedTuple):
     """Where the journal stands.
 
-    The epoch of its last writer, the number of commits, the last position and its time, the running root, and how many
-    positions up to the last one were pruned.
+    The epoch of its last writer, the number of commits, the last position and its time, the running root, how many
+    positions up to the last one were pruned, and the sum over all rows (rows.py).
     """
 
     epoch: int
@@ -71,6 +74,7 @@ class Tail(NamedTuple):
     at: float
     root: bytes
     pruned: int = 0
+    rows: int = 0
 
 
 class Store(NamedTuple):
@@ -129,23 +133,36 @@ class Tables:
 
     def head(self, txn: Txn, stream_key: bytes) -> Head:
         """Where a stream stands; the empty Head when it is unknown."""
+        return self.marked_head(txn, stream_key, crc32(stream_key))[0]
+
+    def marked_head(self, txn: Txn, stream_key: bytes, key_sum: int) -> tuple[Head, int]:
+        """As `head`, with the seal that it stands under, 0 when it is unknown; `key_sum` is the CRC-32 of the key."""
         value = txn.get(stream_key, db=self.heads)
         if value is None:
             if txn.get(stream_key + _FIRST, db=self.index) is not None:
                 raise JournalCorrupt("the head of a stream is missing")
-            return Head()
-        body = unseal(stream_key, value, "head of a stream")
-        return Head(*_HEAD.unpack(body))
+            return Head(), 0
+        seal_found, body = _SEAL.unpack_from(value)[0], value[_SEAL.size :]
+        if crc32(body, key_sum) != seal_found:
+            raise JournalCorrupt("the checksum of the head of a stream does not fit")
+        return Head(*_HEAD.unpack(body)), seal_found
 
-    def put_head(self, txn: Txn, stream_key: bytes, head: Head) -> None:
-        """Write down where a stream stands."""
-        txn.put(stream_key, seal(stream_key, _HEAD.pack(*head)), db=self.heads)
+    def put_head(self, txn: Txn, stream_key: bytes, head: bytes) -> None:
+        """Write down where a stream stands; `head` is sealed."""
+        txn.put(stream_key, head, db=self.heads)
 
     def _meta(self, txn: Txn, key: bytes) -> bytes:
         value = txn.get(key, db=self.meta)
         if value is None:
             raise JournalCorrupt(f"the {key.decode()} entry is missing")
         return unseal(key, value, f"{key.decode()} entry")
+
+
+def sealed_head(head: Head, key_sum: int) -> tuple[int, bytes]:
+    """A head as it is written under a key whose CRC-32 is `key_sum`, and its seal."""
+    body = _HEAD.pack(*head)
+    found = crc32(body, key_sum)
+    return found, _SEAL.pack(found) + body
 
 
 def ascending(

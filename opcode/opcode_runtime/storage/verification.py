@@ -7,7 +7,7 @@ from counting.
 from __future__ import annotations
 
 import struct
-from collections import Counter
+from collections import Counter, deque
 
 import lmdb
 
@@ -21,6 +21,7 @@ from opcode_runtime.storage.gaps import gap_problems, last_pruned
 from opcode_runtime.storage.inbox import inbox_problems
 from opcode_runtime.storage.listing import ended_key, listing_keys, raw, wakeup_key
 from opcode_runtime.storage.reader import read_stream
+from opcode_runtime.storage.rows import check_rows
 from opcode_runtime.storage.snapshots import snapshot_problem
 from opcode_runtime.storage.tables import Tables, Txn, ascending
 
@@ -196,6 +197,14 @@ class Verification:
             if entries != self._expected[table]:
                 text = f"table {table} has {entries} entries instead of {self._expected[table]}"
                 self.problems.append(text)
+        if not self.problems:  # the sum cannot say more than they do
+            self._check_sum()
+
+    def _check_sum(self) -> None:
+        try:
+            deque(check_rows(self._txn, self._tables), maxlen=0)
+        except JournalCorrupt as error:
+            self.problems.append(error.reason)
 
     def _require(self, holds: bool, stream: str, problem: str) -> None:
         if not holds:

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
+from zlib import crc32
 
 import lmdb
 
@@ -43,8 +44,9 @@ from opcode_runtime.storage.errors import JournalCorrupt, JournalLocked
 from opcode_runtime.storage.inbox import Inboxes
 from opcode_runtime.storage.listing import ended_key, listing_keys, raw, wakeup_key
 from opcode_runtime.storage.pruning import Pruning
+from opcode_runtime.storage.rows import Rows
 from opcode_runtime.storage.snapshots import digest_at, put_snapshot
-from opcode_runtime.storage.tables import Head, Tables, Tail, Txn, ascending
+from opcode_runtime.storage.tables import Head, Tables, Tail, Txn, ascending, sealed_head
 
 _MESSAGE_BITS = 24
 """Numbers of messages: so many of a commit, behind the commit's own."""
@@ -59,18 +61,22 @@ class _Stream:
         "digest",
         "ended",
         "key",
+        "key_sum",
         "known_seq",
         "listed",
         "pending",
         "row",
         "row_read",
+        "seal",
         "seq",
         "stored",
         "wakeup",
     )
 
-    def __init__(self, key: bytes, head: Head) -> None:
+    def __init__(self, key: bytes, key_sum: int, head: Head, seal_found: int) -> None:
         self.key = key
+        self.key_sum = key_sum
+        self.seal = seal_found
         self.seq, self.digest, self.at, self.pending = head
         self.known_seq = head.seq
         self.row: WorkflowRow | None = None
@@ -98,7 +104,8 @@ class Commit:
         if self._before.epoch > epoch:
             raise overtaken(self._before.epoch, epoch)
         encoder.blobs.clear()  # of a commit that came to nothing
-        self._ledger = Ledger(txn, tables)
+        self._rows = Rows(txn, tables)
+        self._ledger = Ledger(self._rows)
         self._position = self._before.position
         self._pruned = self._before.pruned
         self._at = self._before.at
@@ -123,7 +130,7 @@ class Commit:
     @cached_property
     def _inboxes(self) -> Inboxes:
         number = (self._before.commit + 1) << _MESSAGE_BITS
-        return Inboxes(self._txn, self._tables, self._encoder, number)
+        return Inboxes(self._rows, self._encoder, number)
 
     def _apply(self, entry: Keep | Prune | Send | Take | Finish) -> Answer:
         answer: Answer
@@ -146,7 +153,7 @@ class Commit:
     def _prune(self, prune: Prune) -> Pruned | EntryRefused:
         self._flush_streams()
         self._ledger.settle()
-        pruning = Pruning(self._txn, self._tables, self._ledger)
+        pruning = Pruning(self._rows, self._ledger)
         found = pruning.look(prune)
         if isinstance(found, EntryRefused):
             return found
@@ -162,7 +169,9 @@ class Commit:
         stream = self._streams.get(name)
         if stream is None:
             key = keys.text(name)
-            stream = self._streams[name] = _Stream(key, self._tables.head(self._txn, key))
+            key_sum = crc32(key)
+            found = self._tables.marked_head(self._txn, key, key_sum)
+            stream = self._streams[name] = _Stream(key, key_sum, *found)
         return stream
 
     def _keep(self, keep: Keep) -> Kept | EntryRefused:
@@ -194,9 +203,8 @@ class Commit:
         root = hashlib.blake2b(
             b"".join((self._before.root, *self._digests)), digest_size=DIGEST_BYTES
         ).digest()
-        tail = Tail(
-            self._epoch, self._before.commit + 1, self._position, self._at, root, self._pruned
-        )
+        number, rows = self._before.commit + 1, self._rows.total(self._before.rows)
+        tail = Tail(self._epoch, number, self._position, self._at, root, self._pruned, rows)
         self._tables.put_tail(self._txn, tail)
         return tail
 
@@ -213,7 +221,8 @@ class Commit:
             if encoder.blobs:
                 self._ledger.add(encoder.take_blobs())
             position = keys.number(self._position + 1)
-            put(position, value, append=True, db=tables.records)
+            if not put(position, value, append=True, db=tables.records):
+                raise JournalCorrupt("a record stands behind the last one", stream=name, seq=seq)
             put(stream.key + keys.number(seq), position, db=tables.index)
             self._position += 1
             stream.seq, stream.digest, stream.at = seq, digest, event.at
@@ -245,7 +254,7 @@ class Commit:
         keyed = projections.key_of(event, name, seq)
         if keyed is not None:
             for key in keys.idempotency(keyed[0], keyed[1]):
-                self._txn.put(key, self._encoder.row(key, keyed[2]), db=self._tables.keys)
+                self._rows.put(self._tables.keys, key, self._encoder.row(key, keyed[2]))
 
     def _hide_template(self, key: bytes, at: float) -> None:
         value = self._txn.get(key, db=self._tables.templates)
@@ -278,27 +287,31 @@ class Commit:
         if stream.seq == stream.known_seq:
             return
         head = Head(stream.seq, stream.digest, stream.at, stream.pending)
-        self._tables.put_head(self._txn, stream.key, head)
+        seal_put, value = sealed_head(head, stream.key_sum)
+        self._tables.put_head(self._txn, stream.key, value)
+        self._rows.added.append(seal_put ^ stream.key_sum)
+        if stream.known_seq:
+            self._rows.gone.append(stream.seal ^ stream.key_sum)
         if stream.row is not None:
             self._flush_row(stream, stream.row)
         if stream.decisions is not None:
             self._flush_decisions(stream.stored, stream.decisions)
 
     def _flush_row(self, stream: _Stream, row: WorkflowRow) -> None:
-        txn, tables = self._txn, self._tables
+        rows, tables = self._rows, self._tables
         self._put_row(tables.workflows, stream.key, row)
-        wanted = set(listing_keys(row))
+        wanted, name = set(listing_keys(row)), raw(row.id)
         for key in stream.listed - wanted:
-            txn.delete(key, db=tables.listings)
+            rows.unlink(tables.listings, key)
         for key in wanted - stream.listed:
-            txn.put(key, raw(row.id), db=tables.listings)
+            rows.link(tables.listings, key, name)
         self._move(tables.wakeups, stream.wakeup, wakeup_key(row), row.id)
         self._move(tables.ended, stream.ended, ended_key(row), row.id)
 
     def _put_row(self, table: lmdb._Database, key: bytes, row: Any) -> None:
         """Write a row in the place of one that may be there, and count what both refer to."""
         self._drop_references(table, key)
-        self._txn.put(key, self._encoder.row(key, row), db=table)
+        self._rows.put(table, key, self._encoder.row(key, row))
         self._ledger.add(self._encoder.take_blobs())
 
     def _drop_references(self, table: lmdb._Database, key: bytes) -> None:
@@ -310,23 +323,23 @@ class Commit:
         if old == new:
             return
         if old is not None:
-            self._txn.delete(old, db=table)
+            self._rows.delete(table, old)
         if new is not None:
-            self._txn.put(new, seal(new, raw(name)), db=table)
+            self._rows.put(table, new, seal(new, raw(name)))
 
     def _flush_decisions(self, old: dict[str, DecisionRow], new: dict[str, DecisionRow]) -> None:
-        txn, tables = self._txn, self._tables
+        rows, tables = self._rows, self._tables
         for row in old.values():
             if new.get(row.id) is not row:
                 key = keys.decision(row.workflow_id, row.id)
                 self._drop_references(tables.decisions, key)
-                txn.delete(key, db=tables.decisions)
-                txn.delete(keys.moment(row.created_at) + key, db=tables.asked)
+                rows.delete(tables.decisions, key)
+                rows.unlink(tables.asked, keys.moment(row.created_at) + key)
         for row in new.values():
             if old.get(row.id) is not row:
                 key = keys.decision(row.workflow_id, row.id)
                 self._put_row(tables.decisions, key, row)
-                txn.put(keys.moment(row.created_at) + key, key, db=tables.asked)
+                rows.link(tables.asked, keys.moment(row.created_at) + key, key)
 
 
 def _at_fault(entry: Entry) -> str | None:

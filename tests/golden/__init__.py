@@ -1,0 +1,1 @@
+"""Journals of every release, and what their workflows looked like: readable for ever."""
