@@ -229,3 +229,14 @@ def test_a_long_chain_over_blobs_stays_sound(journal: Journal) -> None:
     with journal._env.begin() as txn:
         value = txn.get(keys.number(3), db=journal._tables.records) or b""
     assert len(value) < 200
+
+
+def test_a_lone_surrogate_beside_a_blob_does_not_count_its_reference_twice(
+    journal: Journal,
+) -> None:
+    output = {"x": "y" * 400_000, "s": "\ud800"}
+    journal.append([Append("w", 0, (created("w"), completed(output=output)))])
+    assert journal.verify() == []
+    assert journal.read("w")[1].event.output == output  # type: ignore[union-attr]
+    journal.append([Append("w", 2, (ev.WorkflowCancelled(at=3.0),)), Prune(("w",))])
+    assert journal.verify() == []

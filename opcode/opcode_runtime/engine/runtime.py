@@ -22,7 +22,7 @@ from opcode_runtime.engine.router import Router
 from opcode_runtime.model.settings import Settings
 from opcode_runtime.storage import Journal
 
-TAKE_UP_S = 0.5
+TAKE_UP_S = 0.1
 """How long opening waits for the open workflows to be taken up again. Thousands of them go on behind an open door."""
 
 EMBEDDED = "embedded"

@@ -59,7 +59,12 @@ def read_moment(key: bytes) -> float:
 
 def listing(tag: str, value: str, created_at: float, workflow_id: str) -> bytes:
     """Key in the listing of workflows whose `tag` (one letter) is `value`, oldest first."""
-    return listing_of(tag, value) + moment(created_at) + text(workflow_id)
+    return listing_of(tag, value) + listed(created_at, workflow_id)
+
+
+def listed(created_at: float, workflow_id: str) -> bytes:
+    """What all keys of one workflow in listings end with."""
+    return moment(created_at) + text(workflow_id)
 
 
 def listing_of(tag: str, value: str) -> bytes:

@@ -9,9 +9,8 @@ from opcode_runtime.storage.errors import JournalCorrupt
 
 def listing_keys(row: WorkflowRow) -> list[bytes]:
     """Keys of all listings in which a workflow stands."""
-    return [
-        keys.listing(tag, value, row.created_at, row.id) for tag, value in projections.listings(row)
-    ]
+    place = keys.listed(row.created_at, row.id)
+    return [keys.listing_of(tag, value) + place for tag, value in projections.listings(row)]
 
 
 def wakeup_key(row: WorkflowRow) -> bytes | None:

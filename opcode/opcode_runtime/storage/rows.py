@@ -14,6 +14,7 @@ Rule 3: it protects against accidents, as every checksum here does.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from itertools import islice, starmap
 from operator import mul
@@ -34,6 +35,7 @@ ROW_BYTES_MAX = 256 << 20
 """With more rows than this, by number or by the pages that they take, the sum is not compared when opening."""
 SLICE_ENTRIES = 20_000
 
+_SEAL = struct.Struct(">I")
 _MASK = (1 << 64) - 1
 
 
@@ -54,6 +56,13 @@ class Rows:
         if not self.txn.put(key, value, overwrite=False, db=table):
             self.gone.append(_mark(key, self.txn.replace(key, value, db=table) or b""))
         self.added.append(_mark(key, value))
+
+    def replace(self, table: lmdb._Database, key: bytes, value: bytes, old: bytes | None) -> None:
+        """As `put`, for whoever knows what is there: `old`."""
+        self.txn.put(key, value, db=table)
+        self.added.append(_mark(key, value))
+        if old is not None:
+            self.gone.append(_mark(key, old))
 
     def delete(self, table: lmdb._Database, key: bytes) -> None:
         """Remove a sealed entry, if it is there."""
@@ -112,7 +121,7 @@ def _sums(txn: Txn, tables: Tables, name: str, count: int) -> Iterator[tuple[int
     cursor = txn.cursor(getattr(tables, name))
     if not cursor.first():
         return
-    marks = map(crc32, cursor.iternext(values=False))
+    marks: Iterator[int] = map(crc32, cursor.iternext(values=False))
     if name in SEALED:
         marks = starmap(_mark, cursor.iternext())
     while some := list(islice(marks, count)):
@@ -120,4 +129,5 @@ def _sums(txn: Txn, tables: Tables, name: str, count: int) -> Iterator[tuple[int
 
 
 def _mark(key: bytes, value: bytes) -> int:
-    return int.from_bytes(value[:4], "big") ^ crc32(key)
+    seal_found: int = _SEAL.unpack_from(value)[0]
+    return seal_found ^ crc32(key)

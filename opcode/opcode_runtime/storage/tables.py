@@ -61,6 +61,10 @@ class Head(NamedTuple):
     pending: int = 0
 
 
+HeadFields: TypeAlias = tuple[int, bytes, float, int]
+"""The fields of a head, for whoever handles many of them."""
+
+
 class Tail(NamedTuple):
     """Where the journal stands.
 
@@ -133,19 +137,19 @@ class Tables:
 
     def head(self, txn: Txn, stream_key: bytes) -> Head:
         """Where a stream stands; the empty Head when it is unknown."""
-        return self.marked_head(txn, stream_key, crc32(stream_key))[0]
+        return Head(*self.marked_head(txn, stream_key, crc32(stream_key))[1])
 
-    def marked_head(self, txn: Txn, stream_key: bytes, key_sum: int) -> tuple[Head, int]:
-        """As `head`, with the seal that it stands under, 0 when it is unknown; `key_sum` is the CRC-32 of the key."""
+    def marked_head(self, txn: Txn, stream_key: bytes, key_sum: int) -> tuple[int, HeadFields]:
+        """A head's mark (rows.py; 0 when there is none) and its fields; `key_sum` is the CRC-32 of the key."""
         value = txn.get(stream_key, db=self.heads)
         if value is None:
             if txn.get(stream_key + _FIRST, db=self.index) is not None:
                 raise JournalCorrupt("the head of a stream is missing")
-            return Head(), 0
-        seal_found, body = _SEAL.unpack_from(value)[0], value[_SEAL.size :]
-        if crc32(body, key_sum) != seal_found:
+            return 0, Head()
+        found, body = _SEAL.unpack_from(value)[0], value[4:]
+        if crc32(body, key_sum) != found:
             raise JournalCorrupt("the checksum of the head of a stream does not fit")
-        return Head(*_HEAD.unpack(body)), seal_found
+        return found ^ key_sum, _HEAD.unpack(body)
 
     def put_head(self, txn: Txn, stream_key: bytes, head: bytes) -> None:
         """Write down where a stream stands; `head` is sealed."""
@@ -158,11 +162,11 @@ class Tables:
         return unseal(key, value, f"{key.decode()} entry")
 
 
-def sealed_head(head: Head, key_sum: int) -> tuple[int, bytes]:
-    """A head as it is written under a key whose CRC-32 is `key_sum`, and its seal."""
+def sealed_head(key_sum: int, head: HeadFields) -> tuple[int, bytes]:
+    """A head's mark (rows.py), and the head as it is written; `key_sum` is the CRC-32 of the key."""
     body = _HEAD.pack(*head)
     found = crc32(body, key_sum)
-    return found, _SEAL.pack(found) + body
+    return found ^ key_sum, _SEAL.pack(found) + body
 
 
 def ascending(

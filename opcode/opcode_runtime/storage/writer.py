@@ -46,7 +46,7 @@ from opcode_runtime.storage.listing import ended_key, listing_keys, raw, wakeup_
 from opcode_runtime.storage.pruning import Pruning
 from opcode_runtime.storage.rows import Rows
 from opcode_runtime.storage.snapshots import digest_at, put_snapshot
-from opcode_runtime.storage.tables import Head, Tables, Tail, Txn, ascending, sealed_head
+from opcode_runtime.storage.tables import HeadFields, Tables, Tail, Txn, ascending, sealed_head
 
 _MESSAGE_BITS = 24
 """Numbers of messages: so many of a commit, behind the commit's own."""
@@ -64,21 +64,21 @@ class _Stream:
         "key_sum",
         "known_seq",
         "listed",
+        "mark",
         "pending",
         "row",
         "row_read",
-        "seal",
         "seq",
         "stored",
         "wakeup",
     )
 
-    def __init__(self, key: bytes, key_sum: int, head: Head, seal_found: int) -> None:
+    def __init__(self, key: bytes, key_sum: int, mark: int, head: HeadFields) -> None:
         self.key = key
         self.key_sum = key_sum
-        self.seal = seal_found
+        self.mark = mark
         self.seq, self.digest, self.at, self.pending = head
-        self.known_seq = head.seq
+        self.known_seq = self.seq
         self.row: WorkflowRow | None = None
         self.row_read = False
         self.listed: set[bytes] = set()
@@ -170,8 +170,8 @@ class Commit:
         if stream is None:
             key = keys.text(name)
             key_sum = crc32(key)
-            found = self._tables.marked_head(self._txn, key, key_sum)
-            stream = self._streams[name] = _Stream(key, key_sum, *found)
+            mark, head = self._tables.marked_head(self._txn, key, key_sum)
+            stream = self._streams[name] = _Stream(key, key_sum, mark, head)
         return stream
 
     def _keep(self, keep: Keep) -> Kept | EntryRefused:
@@ -286,12 +286,11 @@ class Commit:
     def _flush(self, stream: _Stream) -> None:
         if stream.seq == stream.known_seq:
             return
-        head = Head(stream.seq, stream.digest, stream.at, stream.pending)
-        seal_put, value = sealed_head(head, stream.key_sum)
+        head = (stream.seq, stream.digest, stream.at, stream.pending)
+        mark, value = sealed_head(stream.key_sum, head)
         self._tables.put_head(self._txn, stream.key, value)
-        self._rows.added.append(seal_put ^ stream.key_sum)
-        if stream.known_seq:
-            self._rows.gone.append(stream.seal ^ stream.key_sum)
+        self._rows.added.append(mark)
+        self._rows.gone.append(stream.mark)
         if stream.row is not None:
             self._flush_row(stream, stream.row)
         if stream.decisions is not None:
@@ -310,14 +309,15 @@ class Commit:
 
     def _put_row(self, table: lmdb._Database, key: bytes, row: Any) -> None:
         """Write a row in the place of one that may be there, and count what both refer to."""
-        self._drop_references(table, key)
-        self._rows.put(table, key, self._encoder.row(key, row))
+        old = self._drop_references(table, key)
+        self._rows.replace(table, key, self._encoder.row(key, row), old)
         self._ledger.add(self._encoder.take_blobs())
 
-    def _drop_references(self, table: lmdb._Database, key: bytes) -> None:
+    def _drop_references(self, table: lmdb._Database, key: bytes) -> bytes | None:
         value = self._txn.get(key, db=table)
         if value is not None:
             self._ledger.drop(references(value, sealed=True))
+        return value
 
     def _move(self, table: lmdb._Database, old: bytes | None, new: bytes | None, name: str) -> None:
         if old == new:
