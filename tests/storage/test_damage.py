@@ -5,14 +5,16 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from zlib import crc32
 
+import lmdb
 import pytest
 
 from opcode_runtime.model import events as ev
+from opcode_runtime.model.record import WorkflowRow
 from opcode_runtime.storage import (
     Append,
     Appended,
@@ -22,8 +24,11 @@ from opcode_runtime.storage import (
     Message,
     Prune,
     keys,
+    rows,
 )
-from opcode_runtime.storage.tables import sealed_head
+from opcode_runtime.storage.codec import Encoder, decode_row
+from opcode_runtime.storage.readonly import JournalReader
+from opcode_runtime.storage.tables import Tables, sealed_head
 from tests.storage.histories import asked, child, completed, created, defined
 
 
@@ -291,3 +296,85 @@ def test_no_flipped_bit_is_ever_served(folder: Path, tmp_path: Path) -> None:
         assert not [outcome for outcome in found if outcome.startswith("wrong")], found
     assert data.exists()
     assert found["noticed"] + found["refused"] >= 1, found
+
+
+def _hide_listed(txn: lmdb.Transaction[bytes], tables: Tables) -> None:
+    txn.delete(keys.listing("*", "", 1.0, "w1"), db=tables.listings)
+
+
+def _hide_stream(txn: lmdb.Transaction[bytes], tables: Tables) -> None:
+    txn.delete(keys.text("template/t"), db=tables.heads)
+    txn.delete(keys.event("template/t", 1), db=tables.index)
+
+
+def _hide_key(txn: lmdb.Transaction[bytes], tables: Tables) -> None:
+    for place in keys.idempotency("define", "k"):
+        txn.delete(place, db=tables.keys)
+
+
+def _hide_first(*names: str) -> Callable[[lmdb.Transaction[bytes], Tables], None]:
+    def hide(txn: lmdb.Transaction[bytes], tables: Tables) -> None:
+        for name in names:
+            cursor = txn.cursor(getattr(tables, name))
+            assert cursor.first()
+            cursor.delete()
+
+    return hide
+
+
+def _bring_back(txn: lmdb.Transaction[bytes], tables: Tables) -> None:
+    """A row as it once was, sealed as it should be."""
+    key = keys.text("w0")
+    row = decode_row(key, txn.get(key, db=tables.workflows) or b"", WorkflowRow)
+    row.status, row.wake_at = "active", None
+    txn.put(key, Encoder().row(key, row), db=tables.workflows)
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [
+        pytest.param(_hide_listed, id="a workflow in a listing"),
+        pytest.param(_hide_stream, id="a stream with its head and index"),
+        pytest.param(_hide_key, id="both entries of a key"),
+        pytest.param(_hide_first("asked"), id="a listed decision"),
+        pytest.param(_hide_first("wakeups"), id="a wake-up"),
+        pytest.param(_hide_first("inbox", "inbox_ids"), id="a message and its id"),
+        pytest.param(_hide_first("gaps"), id="a gap"),
+        pytest.param(_hide_first("blob_counts"), id="the count of a blob"),
+        pytest.param(_bring_back, id="an old row"),
+    ],
+)
+def test_a_row_that_was_hidden_or_brought_back_at_rest_is_refused_when_opening(
+    folder: Path, hide: Callable[[lmdb.Transaction[bytes], Tables], None]
+) -> None:
+    _write(folder)
+    _write_more(folder)
+    with lmdb.open(str(folder / "data"), max_dbs=32) as env:
+        tables = Tables(env)
+        with env.begin(write=True) as txn:
+            hide(txn, tables)
+    for opens in (Journal.open, JournalReader.open):
+        with pytest.raises(JournalCorrupt, match="rows do not add up") as caught:
+            opens(folder)
+        assert "salvage" in (caught.value.next or "")
+    with JournalReader.open(folder, trusting=True) as reader:
+        assert reader.verify() != []
+
+
+def test_the_sum_of_many_rows_is_compared_in_slices(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(folder)
+    _write_more(folder)
+    with Journal.open(folder) as journal:
+        assert len(list(journal.check_rows(10))) > 3
+        assert list(journal.check_rows()) == []
+    with lmdb.open(str(folder / "data"), max_dbs=32) as env:
+        tables = Tables(env)
+        with env.begin(write=True) as txn:
+            _hide_key(txn, tables)
+    monkeypatch.setattr(rows, "ROWS_MAX", 3)
+    with Journal.open(folder) as journal:
+        assert journal.key("define", "k") is None
+        with pytest.raises(JournalCorrupt, match="rows do not add up"):
+            list(journal.check_rows(10))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from opcode_runtime.storage import (
 )
 from opcode_runtime.storage import folder as places
 from opcode_runtime.storage.readonly import JournalReader, has_writer
-from tests.storage.histories import asked, completed, created, files
+from tests.storage.histories import asked, child, completed, created, files
 from tests.upkeep.stores import busy_writer, template, waiting, write
 
 
@@ -281,3 +282,21 @@ def test_the_files_of_a_journal_are_for_their_owner_alone(folder: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.name for path in folder.rglob("*") if path.stat().st_mode & 0o077} == set()
     assert places.map_bytes_of(folder / "data" / "data.mdb") == 64 << 30
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from opcode_runtime.storage.readonly import JournalReader
+with JournalReader.open(Path(sys.argv[1])) as reader, reader.snapshot_of_all():
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_writer_lets_go_of_what_a_killed_reader_held(folder: Path) -> None:
+    with Journal.open(folder) as journal:
+        with child(_KILLED, folder) as process:
+            assert process.wait(30) == -signal.SIGKILL
+        assert str(process.pid) in journal._env.readers()
+        journal.renew()
+        assert str(process.pid) not in journal._env.readers()

@@ -89,9 +89,9 @@ def _go_on(plan: Plan, state: WorkflowState, at: float) -> Events:
             ev.StepReset(at=at, step_id=path) for path in islice(state.resetting, LAYER_MAX)
         )
     return (
-        _skips(state, at)
-        or _answers(plan, state, at)
-        or _moves(plan, state, at)
+        (_skips(state, at) if state.blocked else ())
+        or (_answers(plan, state, at) if state.answered else ())
+        or (_moves(plan, state, at) if state.due else ())
         or (taken(plan, state, at) if state.inbox else ())
         or _wind_up(plan, state, at)
         or _rest(plan, state, at)

@@ -28,25 +28,23 @@ def wishes(plan: Plan, state: WorkflowState) -> Iterator[fx.Effect]:
 
 
 def _active(plan: Plan, state: WorkflowState) -> Iterator[fx.Effect]:
-    yield from _under_way(plan, state)
-    for path in state.retrying:
-        step = state.steps[path]
-        due = (step.retry_at or 0.0) + step.retry_delay_s
-        yield fx.AwaitRetry(path, step.attempt, due, step.retry_delay_s)
-    for path, round_ in state.evaluating.items():
-        yield fx.Evaluate(path, state.steps[path].attempt, round_)
-    for path, signal in state.waiting.items():
-        step = state.steps[path]
-        if not signal and step.wait_at is not None:
-            yield fx.AwaitWait(path, step.attempt, step.wait_at + step.wait_s, step.wait_s)
-    for path, probe in state.verifying.items():
-        if state.steps[probe].status in SETTLED:
-            yield fx.Verify(path, state.steps[path].attempt, probe)
+    if state.running:
+        yield from _under_way(plan, state)
+    if state.retrying:
+        yield from _retries(state)
+    if state.evaluating:
+        yield from _evaluations(state)
+    if state.waiting:
+        yield from _waits(state)
+    if state.verifying:
+        yield from _verifications(state)
     for path in state.ready:
         yield fx.Prepare(path)
     yield from _deadlines(plan, state)
-    yield from _decisions(state)
-    yield from _children_to_release(state)
+    if state.asking:
+        yield from _decisions(state)
+    if state.children:
+        yield from _children_to_release(state)
     if (
         not state.unfinished
         and state.ending is None
@@ -54,6 +52,31 @@ def _active(plan: Plan, state: WorkflowState) -> Iterator[fx.Effect]:
         and not state.output_known
     ):
         yield fx.EvaluateOutput()
+
+
+def _retries(state: WorkflowState) -> Iterator[fx.Effect]:
+    for path in state.retrying:
+        step = state.steps[path]
+        due = (step.retry_at or 0.0) + step.retry_delay_s
+        yield fx.AwaitRetry(path, step.attempt, due, step.retry_delay_s)
+
+
+def _evaluations(state: WorkflowState) -> Iterator[fx.Effect]:
+    for path, round_ in state.evaluating.items():
+        yield fx.Evaluate(path, state.steps[path].attempt, round_)
+
+
+def _waits(state: WorkflowState) -> Iterator[fx.Effect]:
+    for path, signal in state.waiting.items():
+        step = state.steps[path]
+        if not signal and step.wait_at is not None:
+            yield fx.AwaitWait(path, step.attempt, step.wait_at + step.wait_s, step.wait_s)
+
+
+def _verifications(state: WorkflowState) -> Iterator[fx.Effect]:
+    for path, probe in state.verifying.items():
+        if state.steps[probe].status in SETTLED:
+            yield fx.Verify(path, state.steps[path].attempt, probe)
 
 
 def _suspended(plan: Plan, state: WorkflowState) -> Iterator[fx.Effect]:

@@ -57,7 +57,8 @@ class Effects:
         self._owner = owner
         self._loaded = loaded
         self._state = state
-        self._running: dict[fx.Effect, trio.CancelScope] = {}
+        self._running: dict[fx.Effect, trio.CancelScope | None] = {}
+        """Those that go on, and without a scope those that are over and were not yet found unwanted."""
         self._slots: dict[str, object] = {}
 
     def reconcile(
@@ -69,7 +70,9 @@ class Effects:
         """
         wishes = dict.fromkeys(wanted)
         for effect in [effect for effect in self._running if effect not in wishes]:
-            self._running.pop(effect).cancel()
+            scope = self._running.pop(effect)
+            if scope is not None:
+                scope.cancel()
         for effect in wishes:
             if effect not in self._running and not leave(effect):
                 self._start(effect)
@@ -127,10 +130,11 @@ class Effects:
 
         async def carry_out() -> None:
             with scope:
-                await (
-                    trio.lowlevel.checkpoint_if_cancelled()
-                )  # it may have been withdrawn before it began
+                # It may have been withdrawn before it began.
+                await trio.lowlevel.checkpoint_if_cancelled()
                 await _CARRY_OUT[type(effect)](self, effect)
+            if self._running.get(effect) is scope:
+                self._running[effect] = None
 
         self._owner.begin(carry_out, f"{type(effect).__name__} {self._state.workflow_id}")
 

@@ -109,11 +109,20 @@ def unpack(body: bytes, fetch: Fetch | None = None) -> Any:
 
 def _unpack(body: bytes, hook: Callable[[int, bytes], Any]) -> Any:
     try:
-        return msgpack.unpackb(body, ext_hook=hook, strict_map_key=False)
+        return _unpack_strictly(body, hook)
     except UnicodeDecodeError:
-        return msgpack.unpackb(
-            body, ext_hook=hook, strict_map_key=False, unicode_errors="surrogatepass"
-        )
+        return _unpack_leniently(body, hook)
+
+
+def _unpack_strictly(body: bytes, hook: Callable[[int, bytes], Any]) -> Any:
+    return msgpack.unpackb(body, ext_hook=hook, strict_map_key=False)
+
+
+def _unpack_leniently(body: bytes, hook: Callable[[int, bytes], Any]) -> Any:
+    """With lone surrogates."""
+    return msgpack.unpackb(
+        body, ext_hook=hook, strict_map_key=False, unicode_errors="surrogatepass"
+    )
 
 
 def references(value: bytes, *, sealed: bool = False) -> list[bytes]:
@@ -124,6 +133,7 @@ def references(value: bytes, *, sealed: bool = False) -> list[bytes]:
     """
     if _REFERENCE_MARK not in value:
         return []
+    body = value[_SEAL.size :] if sealed else value
     found: list[bytes] = []
 
     def note(code: int, raw: bytes) -> Any:
@@ -132,7 +142,11 @@ def references(value: bytes, *, sealed: bool = False) -> list[bytes]:
         found.append(_REFERENCE.unpack(raw)[0])
         return None
 
-    _unpack(value[_SEAL.size :] if sealed else value, note)
+    try:
+        _unpack_strictly(body, note)
+    except UnicodeDecodeError:
+        found.clear()  # it has noted those before the first lone surrogate
+        _unpack_leniently(body, note)
     return found
 
 

@@ -7,10 +7,15 @@ Rule 2: an append that has returned is on disk. LMDB syncs data pages, then its 
 Rule 3: a commit that fails in any way but "no room" is of unknown result. It is never tried again
     on this environment, since a second fsync after a failed one may succeed without having written
     anything.
+Rule 4: LMDB reports a write that was cut short for want of room as an I/O error. So an I/O error counts as "no room"
+    when the file system has next to none at that moment and LMDB has not counted the transaction. Even if it was a
+    sync that failed, nothing is taken for written that is not: what is tried again writes every page that it refers to
+    anew, pages of earlier commits were synced by these, and a failed meta page stops the environment for good.
 """
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -46,6 +51,9 @@ from opcode_runtime.storage.writer import Commit, overtaken
 
 MAP_BYTES = 64 << 30
 """Address space for the environment; the file itself is only as large as what is in it."""
+
+_ROOM_BYTES_MIN = 1 << 20
+"""With less than this, the file system may be what has cut a write short."""
 
 
 class Journal(Projections):
@@ -170,7 +178,9 @@ class Journal(Projections):
             return [commit.apply(entry) for entry in batch]
 
     def renew(self) -> None:
-        """See whether this is still the journal's writer. May be called from any thread.
+        """See whether this is still the journal's writer, and let go of what readers that were killed still hold.
+
+        May be called from any thread.
 
         Raises:
             JournalLocked: the lock is lost, or somebody has begun a later epoch. Every later append raises it too.
@@ -180,6 +190,7 @@ class Journal(Projections):
             if self._claim is not None:
                 self._claim.check()
             with self._reading() as txn:
+                self._env.reader_check()
                 found = self._tables.tail(txn).epoch
             if found > self.epoch:
                 raise overtaken(found, self.epoch)
@@ -272,10 +283,20 @@ class Journal(Projections):
 
     def _judged(self, error: lmdb.Error, number: int) -> JournalError:
         """What a failed commit means. `number` is that of its transaction."""
-        if places.is_no_room(error) and self._is_uncommitted(number):
+        no_room = places.is_no_room(error) or self._is_cut_short(error)
+        if no_room and self._is_uncommitted(number):
             return JournalFull(str(error))
         self._broken = JournalUnknown(str(error))
         return self._broken
+
+    def _is_cut_short(self, error: lmdb.Error) -> bool:
+        """Whether an I/O error is one of a file system that is full (rule 4)."""
+        if self._claim is None or getattr(error, "code", 0) != errno.EIO:
+            return False
+        try:
+            return self._claim.free_bytes() < _ROOM_BYTES_MIN
+        except OSError:
+            return False
 
     def _is_uncommitted(self, number: int) -> bool:
         """Whether LMDB goes on (after a failed meta page it does not) and has not counted the transaction."""
