@@ -8,6 +8,7 @@ of all fifty in each commit.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,6 +21,8 @@ from bench.workload import POOL_SIZE, Measured, chain, diamond, open_measured, s
 
 CLIENTS = 50
 BUDGET_S = 60.0
+CELL_S, CROWD_S = 2.0, 6.0
+"""After how long a round goes on to the next cell, whatever was to be done: disks differ."""
 EFFECTFUL, PURE = "bench.effect", "bench.pure"
 FLAT_PERCENT = 15.0
 OWN_CPU_US_MAX = 60.0
@@ -139,8 +142,9 @@ async def _one_by_one(measured: Measured, floor: Floor, cell: Cell) -> None:
     ours: list[float] = []
     same: list[float] = []
     least: list[float] = []
-    spent, floor_spent, before = Spent(), Spent(), measured.journal.commits()
-    for _ in range(cell.count):
+    spent, floor_spent = Spent(), Spent()
+    began, before = time.perf_counter(), measured.journal.commits()
+    while len(ours) < cell.count and (not ours or time.perf_counter() - began < CELL_S):
         end = measured.end()
         with spending(spent):
             ours.append(1e3 * await measured.workflow_s(cell.name))
@@ -153,23 +157,22 @@ async def _one_by_one(measured: Measured, floor: Floor, cell: Cell) -> None:
     cell.least.append(least)
     cell.spent.append(spent)
     cell.floor_spent.append(floor_spent)
-    cell.commits = (measured.journal.commits() - before) / cell.count
+    cell.commits = (measured.journal.commits() - before) / len(ours)
 
 
 async def _at_once(measured: Measured, floor: Floor, crowd: Crowd) -> None:
     end, before = measured.end(), measured.journal.commits()
     with spending() as spent:
-        took = await measured.at_once(crowd.name, crowd.count, CLIENTS)
+        took = await measured.at_once(crowd.name, crowd.count, CLIENTS, CROWD_S)
     commits = measured.journal.commits() - before
     groups = measured.groups_since(end)
     with spending() as same:
         floor.timed_s(groups)
-    commits_least = max(1, crowd.steps * crowd.count // CLIENTS)
-    least_s = floor.timed_s(regrouped(groups, commits_least))
-    steps = crowd.steps * crowd.count
-    crowd.per_s.append(crowd.count / spent.wall_s)
-    crowd.least_per_s.append(crowd.count / least_s)
-    crowd.same_per_s.append(crowd.count / same.wall_s)
+    count, steps = len(took), crowd.steps * len(took)
+    least_s = floor.timed_s(regrouped(groups, max(1, steps // CLIENTS)))
+    crowd.per_s.append(count / spent.wall_s)
+    crowd.least_per_s.append(count / least_s)
+    crowd.same_per_s.append(count / same.wall_s)
     crowd.latency.append([1e3 * each for each in took])
     crowd.own_us.append(1e6 * (spent.cpu_s - same.cpu_s) / steps)
     crowd.loop_us.append(1e6 * spent.thread_cpu_s / steps)
@@ -192,8 +195,10 @@ def _cell_rows(cell: Cell) -> list[Row]:
         floor_is="the same commits",
     )
     pairs = list(zip(cell.spent, cell.floor_spent, strict=True))
-    steps = cell.steps * cell.count
-    own = [1e6 * (ours.cpu_s - floor.cpu_s) / steps for ours, floor in pairs]
+    own = [
+        1e6 * (ours.cpu_s - floor.cpu_s) / cell.steps / len(samples)
+        for (ours, floor), samples in zip(pairs, cell.ours, strict=True)
+    ]
     return [first, same, row(f"{cell.what}: own CPU per step", "µs", ones(own))]
 
 

@@ -28,7 +28,7 @@ def _fill(disk: Path, spare_bytes: int) -> None:
 def test_a_full_ext4_refuses_appends_and_takes_them_again_when_there_is_room(
     tmp_path: Path,
 ) -> None:
-    seen: Counter[str] = Counter()
+    seen: Counter[int] = Counter()
     with small_file_system(tmp_path, 16 << 20) as (disk, kind), Journal.open(disk / "j") as journal:
         seq = 0
         for spare in range(24 << 10, 512 << 10, 24 << 10):
