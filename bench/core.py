@@ -1,7 +1,8 @@
 """What the core costs per event, without any I/O: decide, evolve, wanted, encode, decode; expressions, interpolation.
 
-`a turn` is what the actor of a workflow does with one command: `take` (decide, evolve, and what follows from the state
-alone), then `wanted`. The floor of encoding is msgpack and BLAKE2b over the same fields, that of decoding msgpack alone.
+`take and wanted` is what the actor of a workflow does with each command: decide, evolve, what follows from the state
+alone, then compare what is wanted. The floor of encoding is msgpack and BLAKE2b over the same fields, that of decoding
+msgpack alone.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def measure(place: Workplace) -> Report:
 
 def lived(steps: int, kind: str) -> Life:
     """A chain of steps that all succeed."""
-    plan = plan_of(chain(steps, "test.effect" if kind == "effectful" else "test.pure"))
+    plan = plan_of(chain(steps, "test.act" if kind == "effectful" else "test.pure"))
     state, commands, events = WorkflowState(), list[cmd.AnyCommand](), list[ev.AnyEvent]()
     command: cmd.AnyCommand | None = created()
     while command is not None:

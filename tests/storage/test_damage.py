@@ -209,6 +209,17 @@ def test_a_head_that_does_not_fit_the_last_record_is_noticed(journal: Journal) -
         journal.read("w")
 
 
+def test_an_append_behind_a_record_whose_position_is_wrong_is_refused(journal: Journal) -> None:
+    """LMDB takes no record at the end of the table then, and says so only by its answer."""
+    journal.append([Append("w", 0, (created("w"),))])
+    table = journal._tables.records
+    with journal._env.begin(write=True) as txn:
+        txn.put(keys.number(99), txn.pop(keys.number(1), db=table) or b"", db=table)
+    with pytest.raises(JournalCorrupt, match="behind the last one"):
+        journal.append([Append("v", 0, (created("v"),))])
+    assert journal.read("v") == []
+
+
 def test_two_records_that_changed_places_are_noticed(journal: Journal) -> None:
     journal.append([Append("w", 0, (completed("a"), completed("b"), completed("c")))])
     table = journal._tables.records
