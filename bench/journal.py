@@ -190,14 +190,11 @@ def _snapshot_rows(place: Workplace) -> list[Row]:
     state = WorkflowState()
     for event in events:
         evolve(life.plan, state, event)
-    without: list[list[float]] = []
-    with_one: list[list[float]] = []
     with Journal.open(place.folder("snapshots")) as journal:
         journal.append([Append(stream, 0, tuple(events))])
-        for _ in place.rounds(BUDGET_S / 8):
-            without.append([_brought_ms(journal, life, "long")])
+        without = [[_brought_ms(journal, life, stream)] for _ in place.rounds(BUDGET_S / 8)]
         journal.append([Keep(stream, len(events), snapshots.encode(state))])
-        with_one += [[_brought_ms(journal, life, stream)] for _ in without]
+        with_one = [[_brought_ms(journal, life, stream)] for _ in without]
     what = f"bring back a workflow of {len(events):,} events"
     rows = [row(f"{what}, no snapshot", "ms", without)]
     floor_is = "without"
@@ -220,13 +217,14 @@ async def _recovery_rows(place: Workplace) -> list[Row]:
     ids = fill(data, await grown(data, "hold", WAITING), count)
     accepted: list[float] = []
     recovered: list[float] = []
-    for _ in place.rounds(BUDGET_S / 4):
+    for number in place.rounds(BUDGET_S / 4):
         began = time.perf_counter()
         async with open_measured(data) as measured:
             await measured.runtime.signal(ids.pop(), "go")
             accepted.append(time.perf_counter() - began)
-            await measured.runtime.recovered.wait()
-            recovered.append(time.perf_counter() - began)
+            if number == 0 or place.profile.scale >= 1:
+                await measured.runtime.recovered.wait()
+                recovered.append(time.perf_counter() - began)
     what = f"recovery of {count:,} open workflows"
     must = Limit(RECOVERY_S_MAX)
     return [

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import trio
+import trio.testing
 
 from bench.workload import open_measured
 from opcode_runtime.model import events as ev

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from drills.machine import commit, file_system_of, machine
 from drills.result import Result, Strength
-from drills.syscalls_strace import ran_apart
+from drills.syscalls.strace import ran_apart
 
 MUST_BE = {
     "kill": "0 acknowledged events lost, 0 completed steps run again, every workflow ends as its twin",

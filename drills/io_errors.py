@@ -30,10 +30,10 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-from drills.kill_checker import read_streams
+from drills.kill.checker import read_streams
 from drills.result import Result, Strength
-from drills.syscalls_strace import ran_apart, ran_under_strace
-from drills.syscalls_workload import all_records, lost, work
+from drills.syscalls.strace import ran_apart, ran_under_strace
+from drills.syscalls.workload import all_records, lost, work
 from opcode_runtime.storage import Journal
 
 CALLS = ("fdatasync", "fsync", "pwrite64", "writev")

@@ -34,11 +34,11 @@ import msgspec
 import trio
 from trio.testing import MockClock
 
-from drills.kill_clients import AGENT, CallRefusedError, Line, http_for
-from drills.kill_definitions import APPENDED, append_step
-from drills.kill_history import check_outside
+from drills.kill.clients import AGENT, CallRefusedError, Line, http_for
+from drills.kill.definitions import APPENDED, append_step
+from drills.kill.history import check_outside
 from drills.result import Result, Strength
-from drills.syscalls_workload import all_records
+from drills.syscalls.workload import all_records
 from opcode_runtime import Settings, open_runtime
 from opcode_runtime.cli.data_dir import address_of, make_token
 from opcode_runtime.engine.requests import Run

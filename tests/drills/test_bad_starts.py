@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from drills.syscalls import cut_at
+from drills.syscalls.drill import cut_at
 from opcode_runtime import Runtime, Settings, open_runtime
 from opcode_runtime.engine import clock
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from drills.corruption import examine_damages, judge
-from drills.corruption_damage import DATA, PAGE_BYTES, SMALL, damage
+from drills.corruption.damage import DATA, PAGE_BYTES, SMALL, damage
+from drills.corruption.drill import examine_damages, judge
 
 SOUND = {DATA: bytes(range(256)) * 16 * 12, **dict.fromkeys(SMALL, b"text\n")}
 EARLY = bytes(reversed(range(256))) * 16 * 8

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from drills.crash_states import Recording, check_state, record
-from drills.crash_states_disk import Disk, Moment, State, image_of, patched, states_of
-from drills.crash_states_trace import (
+from drills.crash_states.disk import Disk, Moment, State, image_of, patched, states_of
+from drills.crash_states.drill import Recording, check_state, record
+from drills.crash_states.trace import (
     Acknowledge,
     Make,
     Operation,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from drills import disk_full, io_errors
+from drills import io_errors
+from drills.disk_full import drill as disk_full
 from drills.io_errors import Injection, Place, count_calls, inject
 from drills.result import Result, Strength
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from drills.kill import run_kills
-from drills.kill_checker import check_effects, check_retries, parse_effects, read_streams
-from drills.kill_definitions import OVERLAP, definitions
-from drills.kill_history import History, check_outside, ending_of, plain
-from drills.syscalls_strace import ran_apart
+from drills.kill.checker import check_effects, check_retries, parse_effects, read_streams
+from drills.kill.definitions import OVERLAP, definitions
+from drills.kill.drill import run_kills
+from drills.kill.history import History, check_outside, ending_of, plain
+from drills.syscalls.strace import ran_apart
 from opcode_runtime.engine.views import event_view
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.errors import ErrorCode, ErrorInfo

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from drills import planted
-from drills.planted import PLANTED, Caught, catch, judge, main, make_store
+from drills.planted import drill as planted
+from drills.planted.drill import PLANTED, Caught, catch, judge, main, make_store
 from drills.result import Result
 
 pytestmark = [pytest.mark.needs("linux"), pytest.mark.needs("strace")]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from drills.restart import Drill, check, make_open, run_restarts
-from drills.syscalls_strace import ran_apart
+from drills.syscalls.strace import ran_apart
 from opcode_runtime.storage import Journal
 
 

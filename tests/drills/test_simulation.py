@@ -12,9 +12,9 @@ from typing import Any
 import outcome
 import pytest
 
-from drills import simulation
-from drills.simulation_lives import tell
-from drills.simulation_plan import draw
+from drills.simulation import drill as simulation
+from drills.simulation.lives import tell
+from drills.simulation.plan import draw
 from opcode_runtime.core.evolve import evolve as real_evolve
 from opcode_runtime.engine import workflow
 from opcode_runtime.engine.effects import Effects

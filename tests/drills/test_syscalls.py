@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from drills.syscalls import cut_at
-from drills.syscalls_strace import FAILED, ran_apart, ran_under_strace
-from drills.syscalls_workload import all_records, lost, work
+from drills.syscalls.drill import cut_at
+from drills.syscalls.strace import FAILED, ran_apart, ran_under_strace
+from drills.syscalls.workload import all_records, lost, work
 from opcode_runtime.storage import Journal
 
 

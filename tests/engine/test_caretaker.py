@@ -14,7 +14,7 @@ from opcode_runtime.engine import caretaker
 from opcode_runtime.engine.clock import Clock
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.journal_events import JOURNAL_STREAM
-from opcode_runtime.storage import Journal
+from opcode_runtime.storage import Journal, JournalCorrupt
 
 from .conftest import World, chain
 from .lives import crash_after, life
@@ -117,6 +117,19 @@ async def test_a_runtime_whose_journal_came_into_other_hands_goes_down(
             lock = tmp_path / "journal" / "lock"
             os.replace(lock, lock.with_name("lock.old"))
             lock.touch()
+            await trio.sleep_forever()
+
+
+async def test_a_runtime_that_finds_a_hidden_row_goes_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hidden(self: Journal, slice_entries: int = 0) -> None:
+        raise JournalCorrupt("a row is missing")
+
+    monkeypatch.setattr(caretaker, "LOOK_S", 0.05)
+    monkeypatch.setattr(Journal, "check_rows", hidden)
+    with trio.fail_after(10), pytest.raises(OpcodeError, match="a row is missing"):
+        async with open_runtime(tmp_path):
             await trio.sleep_forever()
 
 

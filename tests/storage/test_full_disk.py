@@ -11,7 +11,7 @@ from typing import Any
 import lmdb
 import pytest
 
-from drills.disk_full import small_file_system
+from drills.disk_full.drill import small_file_system
 from opcode_runtime.storage import Append, Appended, Journal, JournalFull, JournalUnknown
 from opcode_runtime.storage.claim import Claim
 from tests.storage.histories import completed, created

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -56,6 +57,7 @@ def start(nursery: trio.Nursery, kit: Kit, workflows: Workflows, recovered: trio
         return
     nursery.start_soon(watch_clock, note)
     nursery.start_soon(watch_claim, kit)
+    nursery.start_soon(check_rows, kit)
     nursery.start_soon(trio.to_thread.run_sync, _warm_up)
 
 
@@ -137,6 +139,15 @@ async def watch_claim(kit: Kit) -> None:
         except JournalError as error:
             kit.writer.give_up(f"the journal is no longer ours: {error.message}")
             return
+
+
+async def check_rows(kit: Kit) -> None:
+    """See once that no row is hidden. Of a small journal that was seen at its opening, of a large one it takes long."""
+    await trio.sleep(LOOK_S)
+    try:
+        await trio.to_thread.run_sync(lambda: deque(kit.journal.check_rows(), maxlen=0))
+    except JournalError as error:
+        kit.writer.give_up(error.message)
 
 
 async def _prune_for_ever(kit: Kit, note: Note) -> None:

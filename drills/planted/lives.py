@@ -18,9 +18,9 @@ from trio.testing import MockClock
 
 import opcode_runtime
 from actors import MailboxFull, TrioActor, open_actor_system
-from drills.kill_checker import read_streams
-from drills.planted_probes import in_child
-from drills.syscalls_workload import all_records
+from drills.kill.checker import read_streams
+from drills.planted.probes import in_child
+from drills.syscalls.workload import all_records
 from opcode_runtime import Runtime, Settings, open_runtime
 from opcode_runtime.actions import Action, Call
 from opcode_runtime.engine.workflow import WorkflowActor
@@ -219,10 +219,12 @@ async def _call_until_lost(data_dir: Path, acked: list[tuple[str, str]]) -> None
 
 
 async def _call(runtime: Runtime, acked: list[tuple[str, str]]) -> None:
-    handle = await runtime.run("t")
-    acked.append(("run", handle.workflow_id))
-    await runtime.signal(handle.workflow_id, "data", {"n": 1})
-    acked.append(("signal", handle.workflow_id))
+    """A client elsewhere: it hears the answer, however soon the runtime goes down after it."""
+    with trio.CancelScope(shield=True):
+        handle = await runtime.run("t")
+        acked.append(("run", handle.workflow_id))
+        await runtime.signal(handle.workflow_id, "data", {"n": 1})
+        acked.append(("signal", handle.workflow_id))
 
 
 def two_writers(folder: Path) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 import trio
 
-from drills.simulation_ledger import Ledger
+from drills.simulation.ledger import Ledger
 from opcode_runtime.engine import clock, run, snapshots, workflow
 from opcode_runtime.engine.journal_writer import JournalWriter
 from opcode_runtime.engine.workflow import WorkflowActor

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from drills.crash_states_trace import (
+from drills.crash_states.trace import (
     Acknowledge,
     Make,
     Operation,

@@ -13,8 +13,8 @@ stream and its seq. Nothing else than an error of the journal is raised. Reading
 abort the process on a damaged page; that is counted. Workflows whose records were not touched can be salvaged, in at
 least 99 of 100 cases in which meta pages and file length were spared.
 
-To repeat one damage: `python -m drills.corruption_check STORE SCRATCH SEED N N`, with the store made by
-`python -m drills.corruption_store FOLDER SEED`.
+To repeat one damage: `python -m drills.corruption.check STORE SCRATCH SEED N N`, with the store made by
+`python -m drills.corruption.store FOLDER SEED`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def examine_damages(count: int, seed: int, scratch: Path) -> Result:
     scratch.mkdir(parents=True, exist_ok=True)
     store = scratch / "store"
     shutil.rmtree(store, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "drills.corruption_store", store, str(seed)], check=True)
+    subprocess.run([sys.executable, "-m", "drills.corruption.store", store, str(seed)], check=True)
     findings = _examine(store / "journal", seed, count, scratch)
     result = judge(findings, count, seed)
     result.figures["data file"] = f"{(store / 'journal/data/data.mdb').stat().st_size >> 10} KiB"
@@ -70,7 +70,7 @@ def _examine(store: Path, seed: int, count: int, scratch: Path) -> list[dict[str
     started = []
     for first in range(0, count, share):
         span = [str(seed), str(first), str(min(first + share, count) - 1)]
-        command = [sys.executable, "-m", "drills.corruption_check", str(store)]
+        command = [sys.executable, "-m", "drills.corruption.check", str(store)]
         log = (scratch / f"log-{first}").open("w")
         process = subprocess.Popen(
             [*command, str(scratch / f"check-{first}"), *span],

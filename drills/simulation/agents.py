@@ -8,10 +8,10 @@ from typing import Any
 
 import trio
 
-from drills.simulation_ledger import Followed, Ledger
-from drills.simulation_plan import Order
-from drills.simulation_ports import Ports, naming
-from drills.simulation_script import Script
+from drills.simulation.ledger import Followed, Ledger
+from drills.simulation.plan import Order
+from drills.simulation.ports import Ports, naming
+from drills.simulation.script import Script
 from opcode_runtime import OpcodeError, Runtime
 from opcode_runtime.engine.runtime import EMBEDDED
 from opcode_runtime.model.state import HELD, WorkflowStatus

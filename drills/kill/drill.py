@@ -24,13 +24,13 @@ from pathlib import Path
 import httpx2
 import trio
 
-from drills.kill_checker import check_retries, read_streams
-from drills.kill_clients import Client, Line, http_for
-from drills.kill_definitions import APPENDED, EFFECTS, definitions
-from drills.kill_history import History, check_outside, ending_of
-from drills.kill_stem import Stem, children_of_steps, is_dead
+from drills.kill.checker import check_retries, read_streams
+from drills.kill.clients import Client, Line, http_for
+from drills.kill.definitions import APPENDED, EFFECTS, definitions
+from drills.kill.history import History, check_outside, ending_of
+from drills.kill.stem import Stem, children_of_steps, is_dead
 from drills.result import Result, Strength
-from drills.syscalls_workload import all_records
+from drills.syscalls.workload import all_records
 from opcode_runtime.cli.data_dir import address_of
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.record import Record

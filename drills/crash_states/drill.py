@@ -26,11 +26,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from drills.crash_states_disk import Disk, Moment, State, image_of, states_of
-from drills.crash_states_trace import CALLS, Acknowledge, Trace
+from drills.crash_states.disk import Disk, Moment, State, image_of, states_of
+from drills.crash_states.trace import CALLS, Acknowledge, Trace
 from drills.result import Result, Strength
-from drills.syscalls_strace import ran_under_strace
-from drills.syscalls_workload import all_records, work
+from drills.syscalls.strace import ran_under_strace
+from drills.syscalls.workload import all_records, work
 from opcode_runtime.model.events import AgentSeen
 from opcode_runtime.storage import Append, Journal
 

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from drills.kill_checker import check_effects, parse_effects, read_streams
-from drills.kill_definitions import APPENDED, EFFECTS, OVERLAP
+from drills.kill.checker import check_effects, parse_effects, read_streams
+from drills.kill.definitions import APPENDED, EFFECTS, OVERLAP
 from opcode_runtime.engine.views import event_view
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.record import Record

@@ -3,7 +3,7 @@
 It is a fork server: a child examines one damage after another until one of them kills it; the next child goes on with
 the one after. LMDB may end the process on damaged pages, and that is to be counted, not suffered.
 
-Run as `python -m drills.corruption_check STORE SCRATCH SEED FIRST LAST`; prints one JSON object per damage.
+Run as `python -m drills.corruption.check STORE SCRATCH SEED FIRST LAST`; prints one JSON object per damage.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from drills.corruption_damage import DATA, Damage, damage, read_files
-from drills.corruption_reads import MANY, Names, is_right, questions
+from drills.corruption.damage import DATA, Damage, damage, read_files
+from drills.corruption.reads import MANY, Names, is_right, questions
 from opcode_runtime.model.errors import OpcodeError
 from opcode_runtime.model.events import AgentSeen
 from opcode_runtime.model.record import Record

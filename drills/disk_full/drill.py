@@ -31,9 +31,9 @@ from pathlib import Path
 
 import trio
 
-from drills.disk_full_life import SCENARIOS, Report
+from drills.disk_full.life import SCENARIOS, Report
 from drills.result import Result, Strength
-from drills.syscalls_strace import ran_apart
+from drills.syscalls.strace import ran_apart
 
 DISK_BYTES = 16 << 20
 MOUNT_S = 20

@@ -12,8 +12,8 @@ not), two writers at a time.
 Everything follows from the seed: workflows, outcomes, the scheduler's choices, faults. So a world can be told again,
 and a sample is, to be compared byte by byte. An outcome follows from the step and its failures alone; where nothing
 else can matter, the ending is compared with that of the undisturbed twin (I-R2). The rules that are checked at every
-commit and at every end are named where they are checked: in `simulation_ledger`, `simulation_agents`,
-`simulation_script` and `simulation_quiet`.
+commit and at every end are named where they are checked: in `ledger`, `agents`,
+`script` and `quiet`.
 
 `python -m drills.simulation SEED` tells one world in full, and makes it smaller if it breaks a rule.
 """
@@ -32,8 +32,8 @@ from pathlib import Path
 from typing import Any
 
 from drills.result import Result, Strength
-from drills.simulation_lives import Story, tell
-from drills.simulation_plan import Scenario, draw
+from drills.simulation.lives import Story, tell
+from drills.simulation.plan import Scenario, draw
 
 PROCESSES = 2
 CHUNK = 25
@@ -208,7 +208,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\nwithout {', '.join(less.dropped) or 'anything left out'}:")
         _show(less, *examine(less, scratch, again=False))
     return 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -18,8 +18,8 @@ from typing import Any
 import httpx2
 import trio
 
-from drills.kill_definitions import ENDLESS, NEVER
-from drills.kill_history import History, View
+from drills.kill.definitions import ENDLESS, NEVER
+from drills.kill.history import History, View
 
 AGENT = "drill"
 ENDED = frozenset({"completed", "failed", "cancelled"})

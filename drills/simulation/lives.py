@@ -14,12 +14,12 @@ from typing import Any
 import trio
 
 from actors.testing import Crash, simulate
-from drills.simulation_agents import Agents
-from drills.simulation_ledger import Followed, Ledger
-from drills.simulation_plan import LIVES_MAX, Scenario
-from drills.simulation_ports import Ports
-from drills.simulation_quiet import check_quiet
-from drills.simulation_script import Script
+from drills.simulation.agents import Agents
+from drills.simulation.ledger import Followed, Ledger
+from drills.simulation.plan import LIVES_MAX, Scenario
+from drills.simulation.ports import Ports
+from drills.simulation.quiet import check_quiet
+from drills.simulation.script import Script
 from opcode_runtime import OpcodeError, Runtime, Settings, open_runtime
 from opcode_runtime.actions import builtin_registry
 from opcode_runtime.engine.templates import Templates

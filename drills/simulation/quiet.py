@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from drills.simulation_ledger import Followed, Ledger
+from drills.simulation.ledger import Followed, Ledger
 from opcode_runtime import Runtime
 from opcode_runtime.core.wanted import wanted
 from opcode_runtime.engine.effects import _moment

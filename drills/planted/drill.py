@@ -20,14 +20,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from drills import planted_bugs as bugs
-from drills import planted_engine_bugs as engine
-from drills import planted_lives as lives
-from drills import planted_probes as probes
-from drills.planted_bugs import Bug
-from drills.planted_probes import Probe
+from drills.planted import bugs, lives, probes
+from drills.planted import engine_bugs as engine
+from drills.planted.bugs import Bug
+from drills.planted.probes import Probe
 from drills.result import Result, Strength
-from drills.syscalls_strace import ran_apart
+from drills.syscalls.strace import ran_apart
 
 CAUGHT_S = 60.0
 
@@ -95,7 +93,7 @@ def plant(names: Iterable[str], scratch: Path) -> Result:
 def make_store(folder: Path) -> None:
     """The store that some probes damage, written by sound code."""
     shutil.rmtree(folder, ignore_errors=True)
-    command = [sys.executable, "-m", "drills.corruption_store", str(folder), "1"]
+    command = [sys.executable, "-m", "drills.corruption.store", str(folder), "1"]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
@@ -157,7 +155,3 @@ def _say(caught: Caught) -> bool:
     found = caught.found or "NOT CAUGHT"
     print(f"{caught.bug}: {caught.probe}, {caught.seconds:.1f} s: {found[:300]}", flush=True)
     return bool(caught.found)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -12,8 +12,8 @@ from typing import Any
 import trio
 
 import opcode_runtime
-from drills.simulation_ledger import Followed, Ledger
-from drills.simulation_plan import Scenario
+from drills.simulation.ledger import Followed, Ledger
+from drills.simulation.plan import Scenario
 from opcode_runtime.actions import Action, Call
 from opcode_runtime.model.state import DecisionState, StepStatus
 from opcode_runtime.testing.memory_disk import MemoryDisk

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any, Protocol
 from unittest.mock import patch
 
-from drills.corruption_check import Finding, examine, lay_out, learn
-from drills.corruption_damage import damage
-from drills.crash_states import check_state, record
-from drills.crash_states_disk import states_of
+from drills.corruption.check import Finding, examine, lay_out, learn
+from drills.corruption.damage import damage
+from drills.crash_states.disk import states_of
+from drills.crash_states.drill import check_state, record
 from drills.io_errors import Injection, Place, count_calls, inject
-from drills.kill_checker import check_effects, check_retries, parse_effects, read_streams
-from drills.syscalls import cut_at
-from drills.syscalls_strace import ran_apart
-from drills.syscalls_workload import all_records, is_marked, lost, work
+from drills.kill.checker import check_effects, check_retries, parse_effects, read_streams
+from drills.syscalls.drill import cut_at
+from drills.syscalls.strace import ran_apart
+from drills.syscalls.workload import all_records, is_marked, lost, work
 from opcode_runtime.engine import snapshots
 from opcode_runtime.storage import Journal
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import opcode_runtime
-from drills.kill_definitions import CHILD_MARK
+from drills.kill.definitions import CHILD_MARK
 from opcode_runtime.expressions import compile_expression
 
 _LINE_BYTES_MAX = 4096

@@ -1,4 +1,4 @@
-"""Planted bugs of the engine and its actors; as `planted_bugs`."""
+"""Planted bugs of the engine and its actors; as `bugs`."""
 
 from __future__ import annotations
 

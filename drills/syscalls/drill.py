@@ -23,10 +23,10 @@ from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 
-from drills.kill_checker import check_effects, check_retries, parse_effects, read_streams
+from drills.kill.checker import check_effects, check_retries, parse_effects, read_streams
 from drills.result import Result, Strength
-from drills.syscalls_strace import ran_apart, ran_under_strace
-from drills.syscalls_workload import all_records, is_marked, lost, work
+from drills.syscalls.strace import ran_apart, ran_under_strace
+from drills.syscalls.workload import all_records, is_marked, lost, work
 from opcode_runtime.storage import Journal
 
 CALLS = ("rename", "fdatasync", "writev", "pwrite64")
