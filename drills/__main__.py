@@ -1,7 +1,8 @@
 """Run the drills: `python -m drills [--tenth|--full|--nightly] [--seed N] [--out FILE] [NAME ...]`.
 
 Each drill runs in a process of its own, so that one that dies is a problem like any other. Exit code 1 when anything
-did not hold. `--out` writes the table to a file, as Markdown or, when its name ends so, as JSON.
+did not hold. `--out` writes the table to a file, as Markdown or, when its name ends so, as JSON; a Markdown page that
+has the lines `<!-- drills -->` and `<!-- /drills -->` keeps everything else.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ MUST_BE = {
 _IN_MEMORY = frozenset({"crash_states", "corruption", "simulation", "planted"})
 """They judge what is in files, not how it got there: a file system in memory does, and is faster."""
 
+_BEGIN, _END = "<!-- drills -->", "<!-- /drills -->"
 _MEMORY = Path("/dev/shm")
 _MEMORY_BYTES_MIN = 2 << 30
 
@@ -152,14 +154,28 @@ def write_report(path: Path, strength: Strength, seed: int, results: list[Result
         rows = [asdict(result) for result in results]
         path.write_text(json.dumps({**facts, "results": rows}, indent=2) + "\n", "utf-8")
         return
-    lines = ["# Results of the drills", ""]
-    command = f"python -m drills --{strength.value} --seed {seed} --out {path.name}"
-    lines += [f"Written by `{command}`; do not edit.", ""]
+    path.write_text(_page(path, "\n".join(_report(strength, seed, facts, results))), "utf-8")
+
+
+def _report(
+    strength: Strength, seed: int, facts: dict[str, str], results: list[Result]
+) -> list[str]:
+    command = f"python -m drills --{strength.value} --seed {seed}"
+    lines = [f"Results of `{command}`, written by it:", ""]
     lines += [f"- {name}: {value}" for name, value in facts.items()]
     lines += ["", *table(results)]
     problems = [f"- {r.drill}: {problem}" for r in results for problem in r.problems]
-    lines += ["", "## Problems", "", *(problems or ["None."])]
-    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return [*lines, "", *(["Problems:", "", *problems] if problems else ["No problems."])]
+
+
+def _page(path: Path, report: str) -> str:
+    """The file with the report in its place; the report alone where there is no place for it."""
+    text = path.read_text("utf-8") if path.exists() else ""
+    before, found, rest = text.partition(f"{_BEGIN}\n")
+    _, end, after = rest.partition(_END)
+    if not (found and end):
+        return f"# Results of the drills\n\n{report}\n"
+    return f"{before}{_BEGIN}\n\n{report}\n\n{_END}{after}"
 
 
 if __name__ == "__main__":

@@ -11,12 +11,14 @@ cries wolf is worth nothing.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,15 +127,20 @@ def _probed(probe: Probe, bug: Bug | None, folder: Path) -> tuple[str, float]:
     answer.unlink(missing_ok=True)
 
     def act() -> None:
-        if bug is None:
-            answer.write_text(next(probe(folder), ""))
-            return
-        with bug():
+        _say_into(folder.with_name(f"{folder.name}.said"))
+        with bug() if bug is not None else nullcontext():
             answer.write_text(next(probe(folder), ""))
 
     status = ran_apart(act)
     found = answer.read_text() if answer.exists() else f"the probe itself ended with {status}"
     return found, time.monotonic() - began
+
+
+def _say_into(path: Path) -> None:
+    """What this process and its children say from here on goes to a file: a planted bug is loud."""
+    with path.open("w") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
 
 
 def main(names: list[str]) -> int:
