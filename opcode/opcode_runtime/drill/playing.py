@@ -71,7 +71,8 @@ class Guard:
             self._double(f"{what} began again after the crash that cut it")
         elif self.begun[key] > 1:
             self._double(f"{what} began twice")
-        elif not noted.running or noted.attempt != call.attempt:
+        elif noted.attempt != call.attempt:
+            # One that is being withdrawn in this very moment has its start on disk, and may still begin.
             self.problems.append(f"{what} began before its start was on disk")
 
     def _double(self, problem: str) -> None:
