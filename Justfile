@@ -43,9 +43,17 @@ coverage:
     coverage run -m pytest
     coverage report --skip-covered --show-missing
 
-# The actor library beside plain trio and pykka: a table, no verdict.
+# The benchmarks, a table: `just bench`, `just bench --full steps`.
 bench *ARGS:
+    python -m bench {{ARGS}}
+
+# The actor library beside plain trio and pykka: a table, no verdict.
+bench-actors *ARGS:
     python bench/actors.py {{ARGS}}
+
+# Install the engines that `just bench peers` stands beside, outside of the repository.
+bench-peers:
+    python -m bench.peers_environment
 
 # Write the generated pages anew.
 pages:

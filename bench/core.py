@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgpack
@@ -106,11 +107,11 @@ def _life_rows(place: Workplace, kind: str, lives: Sequence[Life]) -> list[Row]:
     for life in lives:
         steps = f"chain of {len(life.plan.top.steps):,} {kind} steps"
         events = len(life.events)
-        timed[f"{steps}: take, per event"] = (lambda life=life: _take(life), events)
-        timed[f"{steps}: take and wanted, per event"] = (lambda life=life: _turns(life), events)
-        timed[f"{steps}: evolve, per event"] = (lambda life=life: _fold(life), events)
+        timed[f"{steps}: take, per event"] = (partial(_take, life), events)
+        timed[f"{steps}: take and wanted, per event"] = (partial(_turns, life), events)
+        timed[f"{steps}: evolve, per event"] = (partial(_fold, life), events)
         timed[f"{steps}: take and wanted, per step"] = (
-            lambda life=life: _turns(life),
+            partial(_turns, life),
             len(life.plan.top.steps),
         )
     samples = _in_turns(place, timed)
@@ -186,7 +187,7 @@ def _decode(stream: str, records: Sequence[bytes]) -> None:
 def _pack(fields: Sequence[Any]) -> None:
     digest = b""
     for each in fields:
-        body = msgpack.packb(each)
+        body: bytes = msgpack.packb(each) or b""
         digest = hashlib.blake2b(digest + body, digest_size=16).digest()
 
 

@@ -156,8 +156,8 @@ def syncs_counted(scratch: Path) -> str:
     if syncs < commits:
         raise NotDurableError(f"{commits} commits, but only {syncs} calls of fdatasync or fsync")
     return (
-        f"{syncs} for {commits} commits of {TRACED_WORKFLOWS} workflows of 10 effectful steps"
-        " (each commit has one more write, of its meta page, through a descriptor with O_DSYNC)"
+        f"{syncs} calls of fdatasync for {commits} commits of {TRACED_WORKFLOWS} workflows of 10 effectful steps"
+        " (each commit also writes its meta page, through a descriptor with O_DSYNC)"
     )
 
 

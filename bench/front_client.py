@@ -103,14 +103,15 @@ async def wire(port: int, *, receive_bytes: int | None = None) -> AsyncIterator[
 
 def message_of(text: bytes) -> dict[str, Any] | None:
     """The JSON-RPC message in a body or in events of a stream; None when there is none yet."""
-    if text.startswith(b"{"):
-        found: dict[str, Any] = json.loads(text)
-        return found
-    for line in text.splitlines():
-        if line.startswith(b"data: {"):
-            found = json.loads(line[6:])
-            return found
-    return None
+    lines = [text] if text.startswith(b"{") else text.splitlines()
+    for line in lines:
+        body = line.removeprefix(b"data: ")
+        if body.startswith(b"{"):
+            found: dict[str, Any] = json.loads(body)
+            break
+    else:
+        return None
+    return found
 
 
 def request(tool: str, arguments: dict[str, Any], number: int) -> bytes:

@@ -36,7 +36,7 @@ RECORD_BYTES = 150
 
 
 @opcode_runtime.action("bench.hang", kind="effectful")
-async def hang(params: dict[str, Any], call: Call) -> None:
+async def hang(_params: dict[str, Any], _call: Call) -> None:
     """Never end."""
     await trio.sleep_forever()
 

@@ -34,6 +34,11 @@ class Profile:
     sizes: tuple[int, ...] = (10, 50, 500, 2_000)
     wide: int = 500
 
+    @property
+    def is_trial(self) -> bool:
+        """Whether it only tries out the benchmarks themselves: its figures mean nothing."""
+        return self.scale < 0.05
+
     def of(self, count: int, least: int = 1) -> int:
         """That part of `count` which belongs to this profile, at least `least`."""
         return max(least, round(count * self.scale))

@@ -1,8 +1,8 @@
 """Anonymous resident memory: of workflows that are live and idle, and of a runtime over a journal of suspended ones.
 
 RssAnon is what the process has asked for; the pages of LMDB's map, which belong to the page cache, are not in it. Each
-figure is that of a process of its own. Live workflows wait for a moment; the rule that sends one out of memory when that
-is more than thirty seconds away is put off for them, since here they are to stay.
+figure is that of a process of its own. Live workflows wait for a moment; the rule that sends one out of memory when
+that is more than thirty seconds away is put off for them, since here they are to stay.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from bench.stock import ASKING, fill, grown
 from bench.workload import Measured, open_measured
 from opcode_runtime.engine import workflow
 
-BUDGET_S = 15.0
 LIVE, LIVE_LEAST = 10_000, 100
 SUSPENDED = 1_000_000
 CLIENTS = 100
@@ -47,7 +46,7 @@ def measure(place: Workplace) -> Report:
 def _live_rows(place: Workplace) -> list[Row]:
     count = max(LIVE_LEAST, min(LIVE, place.profile.of(LIVE * 3)))
     found = [
-        child("live", place.folder("live"), str(count)) for _ in range(min(3, place.profile.rounds))
+        child("live", place.folder("live"), str(count)) for _ in range(min(2, place.profile.rounds))
     ]
     each = [(figures["after"] - figures["before"]) / count for figures in found]
     must = Limit(LIVE_BYTES_MAX)
@@ -58,11 +57,11 @@ def _live_rows(place: Workplace) -> list[Row]:
 
 
 def _suspended_rows(place: Workplace) -> list[Row]:
-    count = place.profile.of(SUSPENDED)
+    count = 500 if place.profile.is_trial else place.profile.of(SUSPENDED)
     empty, full = place.folder("empty"), place.folder("full")
     trio.run(grown, empty, "ask", ASKING)
     ids = fill(full, trio.run(grown, full, "ask", ASKING), count)
-    rounds = range(min(5, place.profile.rounds))
+    rounds = range(min(3, place.profile.rounds))
     without = [child("opened", empty) for _ in rounds]
     found = [child("opened", full, ids[number * 7]) for number in rounds]
     mb = [figures["opened"] / 1e6 for figures in found]

@@ -8,6 +8,7 @@ of all fifty in each commit.
 from __future__ import annotations
 
 import itertools
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,8 +21,9 @@ from bench.measure import Limit, Report, Row, Spent, Workplace, ones, row, spend
 from bench.workload import POOL_SIZE, Measured, chain, diamond, open_measured, side_by_side
 
 CLIENTS = 50
-BUDGET_S = 60.0
-CELL_S, CROWD_S = 2.0, 6.0
+LONG = 500
+BUDGET_S = 45.0
+CELL_S, CROWD_S = 1.5, 5.0
 """After how long a round goes on to the next cell, whatever was to be done: disks differ."""
 EFFECTFUL, PURE = "bench.effect", "bench.pure"
 FLAT_PERCENT = 15.0
@@ -46,6 +48,11 @@ class Cell:
     spent: list[Spent] = field(default_factory=list)
     floor_spent: list[Spent] = field(default_factory=list)
     commits: float = 0.0
+
+    @property
+    def has_least(self) -> bool:
+        """Whether it has a floor of its own: the same commits are all but one per step when there are many."""
+        return self.steps < LONG or self.floor_commits != self.steps
 
 
 @dataclass(slots=True)
@@ -151,10 +158,11 @@ async def _one_by_one(measured: Measured, floor: Floor, cell: Cell) -> None:
         groups = measured.groups_since(end)
         with spending(floor_spent):
             same.append(1e3 * floor.timed_s(groups))
-        least.append(1e3 * floor.timed_s(regrouped(groups, cell.floor_commits)))
+        if cell.has_least:
+            least.append(1e3 * floor.timed_s(regrouped(groups, cell.floor_commits)))
     cell.ours.append(ours)
     cell.same.append(same)
-    cell.least.append(least)
+    cell.least.append(least if cell.has_least else same)
     cell.spent.append(spent)
     cell.floor_spent.append(floor_spent)
     cell.commits = (measured.journal.commits() - before) / len(ours)
@@ -187,19 +195,19 @@ def _cell_rows(cell: Cell) -> list[Row]:
     first = row(cell.what, "ms", cell.ours, floor=cell.least, floor_is=least, must=cell.must)
     if cell.floor_commits == 2 and cell.floor_commits != cell.steps:
         first = _pure_must(cell, first)
-    same = row(
-        f"{cell.what}: {cell.commits:.1f} commits",
-        "ms",
-        cell.ours,
-        floor=cell.same,
-        floor_is="the same commits",
-    )
-    pairs = list(zip(cell.spent, cell.floor_spent, strict=True))
-    own = [
+    what = f"{cell.what}: {cell.commits:.1f} commits"
+    same = row(what, "ms", cell.ours, floor=cell.same, floor_is="the same commits")
+    own = row(f"{cell.what}: own CPU per step", "µs", ones(_own_us(cell)))
+    return [first, same, own] if cell.has_least else [first, own]
+
+
+def _own_us(cell: Cell) -> list[float]:
+    """Microseconds of CPU per step that are not bare LMDB's, by round."""
+    rounds = zip(cell.spent, cell.floor_spent, cell.ours, strict=True)
+    return [
         1e6 * (ours.cpu_s - floor.cpu_s) / cell.steps / len(samples)
-        for (ours, floor), samples in zip(pairs, cell.ours, strict=True)
+        for ours, floor, samples in rounds
     ]
-    return [first, same, row(f"{cell.what}: own CPU per step", "µs", ones(own))]
 
 
 def _pure_must(cell: Cell, found: Row) -> Row:
@@ -212,29 +220,41 @@ def _pure_must(cell: Cell, found: Row) -> Row:
 
 def _marginal_rows(kind: str, cells: Sequence[Cell]) -> list[Row]:
     """What one step more costs, between each length and the next; and how far that is from flat."""
-    rows: list[Row] = []
+    times: list[Row] = []
+    cpu: list[Row] = []
     for few, many in itertools.pairwise(cells):
-        extra = many.steps - few.steps
-        rows.append(
-            row(
-                f"one {kind} step more, {few.steps:,} to {many.steps:,}",
-                "ms",
-                _marginal(few.ours, many.ours, extra),
-                floor=_marginal(few.least, many.least, extra) if kind == "effectful" else None,
-                floor_is="one commit more" if kind == "effectful" else "",
-            )
+        extra, what = (
+            many.steps - few.steps,
+            f"one {kind} step more, {few.steps:,} to {many.steps:,}",
         )
-    mean = sum(each.median for each in rows) / len(rows)
-    off = [100 * abs(each.median / mean - 1) for each in rows]
-    what = f"{kind} steps: farthest marginal cost from their mean"
-    return [*rows, row(what, "%", [[max(off)]], must=Limit(FLAT_PERCENT))]
+        ours = _marginal(_middles(few.ours), _middles(many.ours), extra)
+        least: list[list[float]] | None = None
+        if kind == "effectful":
+            least = _marginal(_middles(few.least), _middles(many.least), extra)
+        floor_is = "one commit more" if least else ""
+        times.append(row(what, "ms", ours, floor=least, floor_is=floor_is))
+        own = [[each * cell.steps for each in _own_us(cell)] for cell in (few, many)]
+        cpu.append(row(f"{what}: own CPU", "µs", _marginal(own[0], own[1], extra)))
+    what = f"one {kind} step more: farthest from the mean"
+    return [
+        *times,
+        row(what, "%", [[_off_percent(times)]], must=Limit(FLAT_PERCENT)),
+        *cpu,
+        row(f"{what}, own CPU", "%", [[_off_percent(cpu)]]),
+    ]
 
 
-def _marginal(few: list[list[float]], many: list[list[float]], extra: int) -> list[list[float]]:
-    def median(samples: Sequence[float]) -> float:
-        return sorted(samples)[len(samples) // 2]
+def _middles(rounds: Sequence[Sequence[float]]) -> list[float]:
+    return [statistics.median(samples) for samples in rounds]
 
-    return [[(median(b) - median(a)) / extra] for a, b in zip(few, many, strict=True)]
+
+def _marginal(few: Sequence[float], many: Sequence[float], extra: int) -> list[list[float]]:
+    return [[(b - a) / extra] for a, b in zip(few, many, strict=True)]
+
+
+def _off_percent(rows: Sequence[Row]) -> float:
+    mean = statistics.mean(each.median for each in rows)
+    return max(100 * abs(each.median / mean - 1) for each in rows)
 
 
 def _crowd_rows(crowd: Crowd) -> list[Row]:

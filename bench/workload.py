@@ -23,12 +23,12 @@ POOL_SIZE = 4_000
 
 
 @opcode_runtime.action("bench.effect", kind="effectful")
-async def effect(params: dict[str, Any], call: Call) -> None:
+async def effect(_params: dict[str, Any], _call: Call) -> None:
     """Do nothing, outside."""
 
 
 @opcode_runtime.action("bench.pure", kind="pure")
-def pure(params: dict[str, Any], call: Call) -> None:
+def pure(_params: dict[str, Any], _call: Call) -> None:
     """Do nothing, inside."""
 
 
