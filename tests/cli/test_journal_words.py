@@ -128,13 +128,15 @@ def test_a_backup_that_was_taken_beside_the_daemon_is_restored_and_goes_on_when_
 
 
 @pytest.mark.parametrize(
-    "words", [["restore", "x"], ["import", "{file}"], ["prune", "--keep", "0"]], ids=lambda w: w[0]
+    "words",
+    [["restore", "{folder}"], ["import", "{file}"], ["prune", "--keep", "0"]],
+    ids=lambda w: w[0],
 )
 def test_what_writes_is_refused_beside_the_daemon(
     live: Home, tmp_path: Path, words: list[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    done = live.run(*(word.format(file=tmp_path / "file") for word in words))
+    done = live.run(*(word.format(file=tmp_path / "file", folder=tmp_path) for word in words))
     assert done.returncode == 1
     assert "already runs" in done.stderr
     assert "kill" in done.stderr
@@ -210,7 +212,7 @@ def test_damage_is_named_and_ends_with_1(still: Home, tmp_path: Path, opcode: Ru
         (["verify"], 1, "there is none"),
         (["replay", "x"], 1, "there is none"),
         (["backup", "y"], 1, "there is none"),
-        (["restore", "missing"], 1, "there is none"),
+        (["restore", "missing"], 2, "There is no folder"),
         (["verfy"], 2, "`opcode verify`"),
     ],
 )
@@ -277,3 +279,44 @@ def _drain(fd: int, into: list[bytes]) -> None:
         if not piece:
             return
         into.append(piece)
+
+
+def test_an_export_comes_in_through_a_pipe(still: Home, tmp_path: Path, opcode: Run) -> None:
+    done = still.run("export")
+    copy = tmp_path / "copy"
+    words = ("import", "-", "--json", "--data-dir", str(copy))
+    assert json.loads(opcode(*words, stdin=done.stdout).stdout)["workflows"] == 4
+    cut = opcode(*words, stdin=done.stdout[: len(done.stdout) // 2])
+    assert cut.returncode == 1
+    assert "standard input, line" in cut.stderr
+
+
+def test_a_word_that_needs_a_journal_makes_none(tmp_path: Path, opcode: Run) -> None:
+    home = str(tmp_path / "home")
+    for words in (("prune", "--keep", "0"), ("restore", str(tmp_path / "none"))):
+        done = opcode(*words, "--data-dir", home)
+        assert done.returncode == 2, done.stdout
+        assert "There is no" in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_the_wrong_place_for_a_copy_is_refused_and_nobody_calls_the_journal_damaged(
+    still: Home, tmp_path: Path
+) -> None:
+    journal = still.data_dir / "journal"
+    for words in (
+        ("export", "-o", str(tmp_path)),
+        ("export", "-o", "."),
+        ("export", "-o", str(journal / "data" / "data.mdb")),
+        ("backup", str(journal / "copy")),
+    ):
+        done = still.run(*words)
+        assert done.returncode in {1, 2}
+        assert "damaged" not in done.stderr
+    assert still.json("verify")["sound"]
+
+
+def test_a_word_that_needs_the_daemon_stopped_says_so(live: Home) -> None:
+    done = live.run("prune", "--keep", "0")
+    assert done.returncode == 1
+    assert "needs it stopped: `kill " in done.stderr

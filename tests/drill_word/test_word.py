@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,88 @@ def test_a_name_that_is_nothing_is_refused(home: Path, capsys: pytest.CaptureFix
     trio.run(_lived, home)
     assert main(["drill", "nobody"]) == 2
     assert "no template 'nobody'" in capsys.readouterr().err
+
+
+def test_a_recording_that_failed_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reading = step("read", "fs.read", params={"path": "not-copied.txt"})
+    file = written(tmp_path, {"steps": [reading]})
+    assert main(["drill", file, "--sample", "1", "--no-real"]) == 0
+    shown = capsys.readouterr().out
+    assert "flow ended failed" in shown
+    assert "Why it ended failed: step read: [" in shown
+    assert "not-copied.txt" in shown
+
+
+def test_a_recording_that_was_stopped_is_not_played_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sleeping = step("nap", "shell.exec", params={"command": "sleep", "args": ["600"]})
+    file = written(tmp_path, {"steps": [sleeping]})
+    assert main(["drill", file, "--limit-s", "0.5", "--json"]) == 1
+    answer = told(capsys)
+    assert (answer["status"], answer["cuts"], answer["notes"]) == ("active", 0, [])
+    assert "under way: nap" in answer["problems"][0]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [("--limit-s", "nan"), ("--limit-s", "0"), ("--limit-s", "inf"), ("--real", "-1")],
+)
+def test_an_extent_that_means_nothing_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, str]
+) -> None:
+    assert main(["drill", written(tmp_path, {"steps": chain(1)}), "--stub", *flags]) == 2
+    assert flags[0] in capsys.readouterr().err
+
+
+def test_a_folder_and_a_name_without_a_journal_are_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["drill", str(tmp_path)]) == 2
+    assert "is a folder" in capsys.readouterr().err
+    assert main(["drill", "nothing"]) == 2
+    assert "There is no file 'nothing', and no journal in" in capsys.readouterr().err
+    assert main(["drill", "--bogus"]) == 2
+    assert "Unknown option: --bogus" in capsys.readouterr().err
+
+
+def test_a_definition_comes_from_standard_input(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = io.TextIOWrapper(io.BytesIO(json.dumps({"steps": chain(1)}).encode()))
+    monkeypatch.setattr("sys.stdin", given)
+    assert main(["drill", "-", "--stub", "--no-real", "--sample", "1"]) == 0
+    assert capsys.readouterr().out.startswith("drilled ended completed")
+
+
+def test_a_drill_without_a_place_to_work_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    assert main(["drill", written(tmp_path, {"steps": chain(1)}), "--stub"]) == 1
+    assert "no place to work" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"s0": 5}, "no JSON object"),
+        ({"so": {"output": 1}}, "'so' fits no step and no action"),
+        ({"flow/so": {"output": 1}}, "fits no step"),
+    ],
+)
+def test_a_stand_in_that_would_stand_in_for_nothing_is_refused_before_anything_is_executed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: Json, complaint: str
+) -> None:
+    words = ["drill", written(tmp_path, {"steps": chain(1)}), "--no-real"]
+    assert main([*words, "--stand-ins", written(tmp_path, given, "stand-ins.json")]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["s0", "flow/s0", "http.get", "shell.exec", "*"])
+def test_a_stand_in_may_be_for_a_step_an_action_or_all(tmp_path: Path, key: str) -> None:
+    given = written(tmp_path, {key: {"output": 1}}, "stand-ins.json")
+    words = ["drill", written(tmp_path, {"steps": chain(1)}), "--stub", "--no-real"]
+    assert main([*words, "--sample", "1", "--stand-ins", given]) == 0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import lmdb
 import pytest
 import trio
 from trio.testing import MockClock
@@ -118,6 +121,37 @@ async def test_a_runtime_whose_journal_came_into_other_hands_goes_down(
             os.replace(lock, lock.with_name("lock.old"))
             lock.touch()
             await trio.sleep_forever()
+
+
+async def test_a_runtime_that_cannot_see_its_claim_for_once_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other processes read the journal, and have taken every slot there is for readers."""
+    monkeypatch.setattr(caretaker, "LOOK_S", 0.02)
+    async with open_runtime(tmp_path) as runtime:
+        renew, seen = runtime._kit.journal.renew, trio.Event()
+        with _all_readers(runtime._kit.journal):
+            with pytest.raises(OpcodeError, match="too many read the journal"):
+                runtime._kit.journal.last_position()
+            await trio.sleep(0.2)  # some looks at the claim
+
+        def counted() -> None:
+            renew()
+            trio.from_thread.run_sync(seen.set)
+
+        monkeypatch.setattr(runtime._kit.journal, "renew", counted)
+        with trio.fail_after(10):
+            await seen.wait()
+        await runtime.define("t", WAITING)
+
+
+@contextmanager
+def _all_readers(journal: Journal) -> Iterator[None]:
+    with ExitStack() as stack:
+        with suppress(lmdb.ReadersFullError):
+            while True:
+                stack.enter_context(journal._env.begin())
+        yield
 
 
 async def test_a_runtime_that_finds_a_hidden_row_goes_down(

@@ -14,11 +14,12 @@ import trio.testing
 from trio.testing import MockClock
 
 import opcode_runtime
-from opcode_runtime import OpcodeError, open_runtime
+from opcode_runtime import ErrorCode, OpcodeError, Settings, open_runtime
 from opcode_runtime.actions import Call
 from opcode_runtime.core.wanted import wanted
 from opcode_runtime.engine import caretaker, recovery
 from opcode_runtime.engine.effects import Effects
+from opcode_runtime.engine.journal_writer import JournalWriter
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import events as ev
 from opcode_runtime.storage import Append, Journal, JournalFull
@@ -156,6 +157,52 @@ class Tasks:
 
     def report(self, command: cmd.AnyCommand) -> None:
         raise AssertionError(f"{command} was reported")
+
+
+async def test_a_busy_writer_holds_a_turn_and_fails_nobody(
+    tmp_path: Path, world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of workflows that wake at once are more than the writer lets wait."""
+    submit, refused = JournalWriter._submit, list[Any]()
+
+    def busy(self: JournalWriter, entry: Any) -> Any:
+        if len(refused) < 10 and isinstance(entry, Append) and entry.expected_seq > 3:
+            refused.append(entry)
+            raise OpcodeError(ErrorCode.BUSY, "the journal is busy")
+        return submit(self, entry)
+
+    monkeypatch.setattr(JournalWriter, "_submit", busy)
+    async with open_runtime(tmp_path, actions=world.actions()) as runtime:
+        await runtime.define("t", chain(2, "work.do"))
+        handle = await runtime.run("t")
+        await handle.result()
+        assert runtime.statistics()["quarantined"] == {}
+    assert len(refused) == 10
+    assert world.ran == [("s0", 1), ("s1", 1)]
+
+
+async def test_a_runtime_with_held_turns_stops_without_waiting_for_room(
+    tmp_path: Path, world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = Journal.append
+
+    def full(self: Journal, batch: Sequence[Any]) -> Any:
+        raise JournalFull("injected")
+
+    async with open_runtime(
+        tmp_path, actions=world.actions(), settings=Settings(drain_s=0)
+    ) as runtime:
+        await runtime.define("t", chain(2, "work.do", params={"seconds": 5}))
+        handles = [await runtime.run("t") for _ in range(3)]
+        monkeypatch.setattr(Journal, "append", full)
+        await trio.sleep(20)
+        began = trio.current_time()
+    assert trio.current_time() - began < 5
+    monkeypatch.setattr(Journal, "append", append)
+    async with open_runtime(tmp_path, actions=world.actions()) as runtime:
+        for each in handles:
+            view = await runtime.router.wait(each.workflow_id, 60)
+            assert view["status"] in {"completed", "suspended"}
 
 
 def test_threads_that_use_a_type_for_the_first_time_together_do_no_harm() -> None:

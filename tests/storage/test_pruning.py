@@ -281,3 +281,33 @@ def test_a_damaged_row_does_not_keep_the_others_from_being_found(journal: Journa
     with journal._env.begin(write=True) as txn:
         txn.put(keys.text("b"), b"nonsense", db=journal._tables.workflows)
     assert journal.prunable(99.0, None, 1e9, 10) == ["a", "c"]
+
+
+def test_a_damaged_event_does_not_keep_the_others_from_being_pruned(journal: Journal) -> None:
+    _ended(journal, "a")
+    _ended(journal, "kid", parent_workflow_id="a", depth=1)
+    _ended(journal, "b")
+    with journal._env.begin(write=True) as txn:
+        value = txn.get(keys.number(2), db=journal._tables.records) or b""
+        txn.put(keys.number(2), value[:-1] + b"?", db=journal._tables.records)
+    assert journal.prunable(99.0, None, 1e9, 10) == ["b"]
+    assert journal.append([Prune(("b",))]) == [Pruned(1, 4)]
+
+
+def test_what_is_pruned_in_one_commit_is_bounded_by_its_events_too(journal: Journal) -> None:
+    for name in ("a", "b", "c"):
+        _ended(journal, name)
+    assert journal.prunable(99.0, None, 1e9, 10, events_max=8) == ["a", "b"]
+    assert journal.prunable(99.0, None, 1e9, 10, events_max=5) == ["a", "b"]
+    assert journal.prunable(99.0, None, 1e9, 10, events_max=1) == ["a"]
+
+
+def test_no_member_of_a_family_goes_without_the_others(journal: Journal) -> None:
+    """A parent that is reopened would start a child that is gone once more."""
+    _ended(journal, "a")
+    _ended(journal, "kid", parent_workflow_id="a", depth=1)
+    for name in ("a", "kid"):
+        (refused,) = journal.append([Prune((name,))])
+        assert isinstance(refused, EntryRefused)
+        assert "of its family is to stay" in refused.reason
+    assert journal.append([Prune(("kid", "a"))]) == [Pruned(2, 8)]

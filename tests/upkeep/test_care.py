@@ -6,12 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from opcode_runtime import upkeep
+from opcode_runtime.cli.exits import CommandError
+from opcode_runtime.cli.journal_place import Place
 from opcode_runtime.model.errors import OpcodeError
 from opcode_runtime.model.settings import Settings
 from opcode_runtime.storage import Append, JournalLocked
@@ -154,3 +159,36 @@ def test_a_reader_that_was_killed_beside_a_daemon_is_seen(home: Path) -> None:
     assert readers.state == "warning"
     assert str(process.pid) in readers.found
     assert _states(home)["readers"].state == "ok"
+
+
+def test_a_journal_that_may_not_be_read_is_a_problem_and_not_a_crash() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        write(home / "journal", template())
+        _states(home)  # nothing must be imported any more by a user who may not read our own files
+        home.chmod(0o755)
+        (home / "journal").chmod(0)
+        with _nobody():
+            checks = _states(home)
+        (home / "journal").chmod(0o700)
+    assert checks["journal"].state == "problem"
+    assert "Permission denied" in checks["leftovers"].found
+
+
+def test_a_data_directory_of_somebody_else_is_told_in_words(home: Path) -> None:
+    home.chmod(0)
+    with _nobody(), pytest.raises(CommandError, match="cannot be used: Permission denied"):
+        Place(home).home()
+    home.chmod(0o700)
+
+
+@contextmanager
+def _nobody() -> Iterator[None]:
+    """Root may read everything; so be somebody else for a while."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)

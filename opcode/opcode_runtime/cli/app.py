@@ -22,6 +22,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from opcode_runtime.cli import drill_word, journal_words, upkeep_words
 from opcode_runtime.cli.exits import CommandError, Exit, usage_error
+from opcode_runtime.cli.journal_place import refuse_flag
 from opcode_runtime.cli.options import FLAG, LOCAL, THE_CLI, Caller, Daemon
 from opcode_runtime.cli.template_words import template
 
@@ -92,7 +93,7 @@ def serve(
 
 @app.command
 def define(
-    file: Path,
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     /,
     *,
     name: str | None = None,
@@ -109,6 +110,7 @@ def define(
     """
     from opcode_runtime.cli import calls, render
 
+    refuse_flag(file, "define")
     call = calls.define_call(file, name=name, check_only=check, **caller.as_arguments())
     answer = daemon.ask(call)
     (render.print_json if daemon.json else render.print_definition)(answer)

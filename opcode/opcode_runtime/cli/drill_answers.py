@@ -23,7 +23,11 @@ def print_report(report: Report, repeat: str | None) -> None:
     Arguments:
         repeat: the command that makes the counter-example again.
     """
-    effects = f", {report.effects} effects" if report.effects else ""
+    effects = (
+        f", {report.effects} {'effect' if report.effects == 1 else 'effects'}"
+        if report.effects
+        else ""
+    )
     print_line(
         f"{report.name} ended {report.status}, {report.commits} commits{effects}, "
         f"{report.seconds:.1f} s"

@@ -5,7 +5,9 @@ What is drilled is a file, a template of the journal, or a workflow of the journ
 
 from __future__ import annotations
 
+import math
 import re
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from opcode_runtime.cli.exits import CommandError, Exit, usage_error
-from opcode_runtime.cli.journal_place import HERE, Place, shown, told
+from opcode_runtime.cli.journal_place import HERE, Place, refuse_flag, shown, told
 from opcode_runtime.cli.options import FLAG
 
 if TYPE_CHECKING:
@@ -66,7 +68,12 @@ _EXTENT = Extent()
 
 
 def drill(
-    subject: str, /, *, world: World = _WORLD, extent: Extent = _EXTENT, place: Place = HERE
+    subject: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    world: World = _WORLD,
+    extent: Extent = _EXTENT,
+    place: Place = HERE,
 ) -> int:
     """Cut a workflow at each of its commits, in six ways, and see that it recovers as if nothing had been.
 
@@ -75,8 +82,9 @@ def drill(
 
     Arguments:
         subject: A JSON file with one or several definitions, NAME or NAME@vN of a template, or the id of a workflow
-            that has ended, whose journal then is the recording.
+            that has ended, whose journal then is the recording. `-` is standard input.
     """
+    refuse_flag(subject, "drill")
     from opcode_runtime.cli import drill_answers, render
     from opcode_runtime.drill import DrillError
     from opcode_runtime.drill import drill as make
@@ -89,11 +97,24 @@ def drill(
             report = make(scene, options, recording=recording)
     except DrillError as error:
         raise usage_error(error.message, next=error.next) from None
+    except OSError as error:
+        raise _without_place(error) from None
     if place.json:
         render.print_json(report.as_json() | {"repeat": _repeat(subject, report)})
     else:
         drill_answers.print_report(report, _repeat(subject, report))
     return Exit.DONE if report.passed else Exit.FAILED
+
+
+def _without_place(error: OSError) -> CommandError:
+    said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or error
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        said = error.args[0][0][-1]  # of many files that could not be copied, the first
+    return CommandError(
+        f"The drill has no place to work: {said}.",
+        Exit.FAILED,
+        next="See that what --copy names can be read, and that TMPDIR names a folder with room.",
+    )
 
 
 def _scene(subject: str, world: World, place: Place) -> tuple[Scene, Recording | None]:
@@ -110,6 +131,7 @@ def _scene(subject: str, world: World, place: Place) -> tuple[Scene, Recording |
     what, recording = _subject(subject, world, place)
     settings = scene_settings(load_settings(place.home()), answers)
     stand_ins = stand_ins_from(named, generic=world.stub)
+    stand_ins.refuse_unknown(each.definition for each in what.templates)
     return Scene(what, settings, stand_ins, payloads=payloads), recording
 
 
@@ -123,7 +145,9 @@ def _subject(text: str, world: World, place: Place) -> tuple[Subject, Recording 
     if text == "-" or path.is_file() or path.suffix == ".json":
         stem = "drilled" if text == "-" else path.stem
         return subject_of(_read(path), stem, name=world.name, params=params), None
-    if _WORKFLOW_ID.fullmatch(text):
+    if path.is_dir():
+        raise usage_error(f"{text} is a folder.", next="Name a JSON file, a template, or an id.")
+    if _WORKFLOW_ID.fullmatch(text) and place.journal().is_dir():
         found = recording_from_journal(place.journal(), text)
         if found is not None:
             return found
@@ -147,6 +171,10 @@ def _read(path: Path) -> Any:
 def _options(world: World, extent: Extent) -> Options:
     from opcode_runtime.drill import Options
 
+    if not 0 < extent.limit_s < math.inf:
+        raise usage_error("--limit-s is a number of seconds above 0.")
+    if extent.real < 0:
+        raise usage_error("--real is 0 or more.")
     if extent.sample is not None and extent.sample < 1:
         raise usage_error("--sample is at least 1.")
     if missing := [each for each in world.copy if not each.exists()]:
@@ -154,7 +182,7 @@ def _options(world: World, extent: Extent) -> Options:
     return Options(
         only=None if extent.only is None else _only(extent.only),
         sample=extent.sample,
-        real=0 if extent.no_real else max(extent.real, 0),
+        real=0 if extent.no_real else extent.real,
         limit_s=extent.limit_s,
         copy=world.copy,
     )

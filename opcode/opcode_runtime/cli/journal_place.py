@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from opcode_runtime.cli.data_dir import owned
-from opcode_runtime.cli.exits import CommandError, Exit
+from opcode_runtime.cli.data_dir import LOCK_FILE, owned
+from opcode_runtime.cli.exits import CommandError, Exit, usage_error
 from opcode_runtime.cli.options import FLAG
 
 
@@ -27,10 +30,22 @@ class Place:
     "Print JSON."
 
     def home(self) -> Path:
-        """The data directory."""
+        """The data directory.
+
+        Raises:
+            CommandError: it is somebody else's.
+        """
         from opcode_runtime.cli.settings import data_dir_of
 
-        return data_dir_of(self.data_dir)
+        home = data_dir_of(self.data_dir)
+        try:
+            (home / LOCK_FILE).exists()
+        except OSError as error:
+            raise usage_error(
+                f"The data directory {home} cannot be used: {error.strerror}.",
+                next="Be the user that it belongs to, or name another one with --data-dir or OPCODE_HOME.",
+            ) from None
+        return home
 
     def journal(self) -> Path:
         """The folder of the journal: the setting db_path, else `journal` in the data directory."""
@@ -47,11 +62,33 @@ class Place:
         Raises:
             CommandError: a daemon runs.
         """
-        with owned(self.home()), told():
+        home = self.home()
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(owned(home))
+            except CommandError as error:
+                if error.exit is Exit.FAILED:
+                    pid = (home / LOCK_FILE).read_text("ascii", "replace").strip() or "PID"
+                    error.next = f"This needs it stopped: `kill {pid}`. At its next start its workflows go on."
+                raise
+            stack.enter_context(told())
             yield self.journal()
 
 
 HERE = Place()
+
+
+def refuse_flag(argument: object, word: str) -> None:
+    """Where `-` may be an argument, so may whatever begins with it; but only `-` is meant.
+
+    Raises:
+        CommandError: the argument is a flag that the word does not have.
+    """
+    text = str(argument)
+    if text.startswith("-") and text != "-":
+        raise usage_error(
+            f"Unknown option: {text}.", next=f"`opcode {word} --help` lists what it takes."
+        )
 
 
 @contextlib.contextmanager
@@ -64,7 +101,8 @@ def told() -> Iterator[None]:
     from opcode_runtime.model.errors import OpcodeError
 
     try:
-        yield
+        with ended_in_order():
+            yield
     except OpcodeError as error:
         body = {"code": str(error.code), "message": error.message}
         if error.next is not None:
@@ -73,6 +111,43 @@ def told() -> Iterator[None]:
         raise CommandError(
             error.message, Exit.FAILED, next=error.next, code=str(error.code), error=body | details
         ) from None
+
+
+@contextlib.contextmanager
+def ended_in_order() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that it takes away what it has begun.
+
+    Raises:
+        SystemExit: 128 plus the number of the signal that came.
+        KeyboardInterrupt: for Ctrl-C.
+    """
+    came: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if came:
+            return  # what the first one has begun goes on
+        came.append(number)
+        interrupt = signal.getsignal(signal.SIGINT)
+        if not callable(interrupt):
+            raise KeyboardInterrupt
+        interrupt(signal.SIGINT, frame)  # trio's own knows where it is safe
+
+    here = threading.current_thread() is threading.main_thread()
+    wanted = (signal.SIGTERM, signal.SIGHUP) if here else ()
+    ours = [each for each in wanted if signal.getsignal(each) is signal.SIG_DFL]
+    for each in ours:
+        signal.signal(each, end)
+    try:
+        yield
+    except BaseException as error:
+        if came:
+            raise SystemExit(128 + came[0]) from None
+        if isinstance(error, BaseExceptionGroup) and error.subgroup(KeyboardInterrupt):
+            raise KeyboardInterrupt from None  # as trio wraps it
+        raise
+    finally:
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

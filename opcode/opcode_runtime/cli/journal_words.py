@@ -6,17 +6,25 @@ need it stopped.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from opcode_runtime.cli.exits import Exit, usage_error
-from opcode_runtime.cli.journal_place import HERE, Place, shown, told
+from opcode_runtime.cli.exits import CommandError, Exit, usage_error
+from opcode_runtime.cli.journal_place import (
+    HERE,
+    Place,
+    ended_in_order,
+    refuse_flag,
+    shown,
+    told,
+)
 from opcode_runtime.cli.options import FLAG
 
 if TYPE_CHECKING:
@@ -92,6 +100,10 @@ def restore(folder: Path, /, *, resume: Annotated[bool, FLAG] = False, place: Pl
     """
     from opcode_runtime import upkeep
 
+    if not folder.is_dir():
+        raise usage_error(
+            f"There is no folder {folder}.", next="Name what `opcode backup` has made."
+        )
     with place.stopped() as journal, shown("checking the backup", quiet=place.json) as progress:
         copied = upkeep.restore(folder, journal, resume=resume, progress=progress)
     text = f"{_held_by(copied)} are back." + _on_hold(copied.held)
@@ -115,10 +127,11 @@ def export(
     """
     if output is None and place.json:
         raise usage_error("--json says what was written; name the file with --output.")
+    if output is not None and output.is_dir():
+        raise usage_error(f"{output} is a folder.", next="Name the file to write.")
     if output is not None:
         return _export(output, workflow_id, salvage=salvage, place=place)
-    with tempfile.TemporaryDirectory() as folder:
-        draft = Path(folder) / "export"
+    with ended_in_order(), _aside("standard output") as draft:
         code = _export(draft, workflow_id, salvage=salvage, place=place, aside=True)
         with draft.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
@@ -147,7 +160,7 @@ def _export(
 
 
 def import_(
-    file: Path,
+    file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     /,
     *,
     resume: Annotated[bool, FLAG] = False,
@@ -157,19 +170,25 @@ def import_(
     """Read an export into the journal. The daemon must be stopped.
 
     Arguments:
-        file: What `opcode export` has written.
+        file: What `opcode export` has written. `-` is standard input.
         resume: Let open workflows go on with the next start. Else each waits for `opcode signal ID resume`.
         with_cut: Take workflows, too, of which a salvage has saved only the beginning.
     """
     from opcode_runtime import upkeep
 
-    if not file.is_file():
+    refuse_flag(file, "import")
+    if str(file) != "-" and (file.is_dir() or not file.exists()):
         raise usage_error(
-            f"There is no file {file}.", next="Name what `opcode export` has written."
+            f"There is no file {file}.",
+            next="Name what `opcode export` has written; `-` is standard input.",
         )
-    with place.stopped() as journal, shown("importing", quiet=place.json) as progress:
+    with (
+        place.stopped() as journal,
+        _kept(file) as kept,
+        shown("importing", quiet=place.json) as progress,
+    ):
         done = upkeep.import_file(
-            file, journal, resume=resume, with_cut=with_cut, progress=progress
+            kept, journal, resume=resume, with_cut=with_cut, progress=progress
         )
     text = f"{_held_by(done)} came in." + _on_hold(done.held)
     lines = [text]
@@ -177,6 +196,39 @@ def import_(
         lines.append(f"Already there: {len(done.skipped)} streams.")
     lines += [f"left out, its end is missing: {each}" for each in done.left_out]
     return _answer(place, done, *lines)
+
+
+@contextlib.contextmanager
+def _kept(file: Path) -> Iterator[Path]:
+    """The file, which is read several times; of what can be read once, such as a pipe, a copy."""
+    if file.is_file():
+        yield file
+        return
+    with _aside("standard input") as draft:
+        with contextlib.ExitStack() as stack, draft.open("wb") as copy:
+            once = sys.stdin.buffer if str(file) == "-" else stack.enter_context(file.open("rb"))
+            shutil.copyfileobj(once, copy)
+        yield draft
+
+
+@contextlib.contextmanager
+def _aside(name: str) -> Iterator[Path]:
+    """The name of a file in a temporary directory.
+
+    Raises:
+        CommandError: there is no room for it.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder) / name
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CommandError(
+            f"What passes through standard input or output is kept in a file first, and cannot be: {error.strerror}.",
+            Exit.FAILED,
+            next="Name a file, or set TMPDIR to a folder with room.",
+        ) from None
 
 
 def _held_by(found: Copied | Exported | Imported) -> str:

@@ -44,6 +44,7 @@ def prune(
     if keep is not None and keep < 0:
         raise usage_error("--keep wants a number, 0 or more.")
     older_than_s = None if older_than is None else _duration_s(older_than)
+    _refuse_missing(place.journal())
     with place.stopped() as journal, shown("pruning", quiet=place.json) as progress:
         done = upkeep.prune(
             journal, older_than_s=older_than_s, keep=keep, dry=dry_run, progress=progress
@@ -58,6 +59,19 @@ def prune(
         gone = f"{count(len(done.workflows), 'workflow')}, {count(done.events, 'event')}"
         render.print_line(f"{gone} removed.")
     return Exit.DONE
+
+
+def _refuse_missing(journal: Path) -> None:
+    """There is nothing to prune where no journal is; none is to be made there."""
+    try:
+        if (journal / "data").is_dir():
+            return
+    except PermissionError:
+        return  # the opening says which
+    raise usage_error(
+        f"There is no journal in {journal}.",
+        next="Name the data directory of a daemon with --data-dir or OPCODE_HOME.",
+    )
 
 
 def _duration_s(text: str) -> float:

@@ -5,6 +5,7 @@ It lives one life as its order says and prints what went wrong as JSON. With `ki
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -23,10 +24,13 @@ from opcode_runtime.drill.stand_ins import StandIns
 from opcode_runtime.drill.subject import Subject
 from opcode_runtime.model.settings import Settings
 
+_PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+
 
 def main(paper: Path) -> int:
     """Live as ordered; 1 when something went wrong."""
     order: dict[str, Any] = json.loads(paper.read_text("utf-8"))
+    _end_with(order["drill_pid"])
     scene = Scene(
         subject=msgspec.convert(order["subject"], Subject),
         settings=msgspec.convert(order["settings"], Settings),
@@ -41,6 +45,15 @@ def main(paper: Path) -> int:
         lived = perform(scene, plan, hurrying_clock() if order["hurried"] else None)
     sys.stdout.write(json.dumps({"problems": lived.problems, "doubled": lived.doubled}))
     return 0
+
+
+def _end_with(drill_pid: int) -> None:
+    """End with the drill, so that no effects go on of which nobody hears."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != drill_pid:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _arm(plan: Plan, kind: Kind, commit: int) -> None:

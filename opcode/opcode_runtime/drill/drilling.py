@@ -12,12 +12,9 @@ Rule 1: what the time limit leaves undone is said; it is no failure.
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,15 +24,15 @@ from opcode_runtime.drill.life import Plan, Scene, perform
 from opcode_runtime.drill.real import real_cut
 from opcode_runtime.drill.recording import Recording, recorded
 from opcode_runtime.drill.report import Kind, Report
+from opcode_runtime.drill.scratch import ground, scratch
 from opcode_runtime.drill.silence import silence
 from opcode_runtime.drill.subject import DrillError
 from opcode_runtime.drill.tap import Commit
 from opcode_runtime.drill.zombie import open_zombie
+from opcode_runtime.model.errors import ErrorInfo
 
 LIMIT_S = 300.0
 REAL_CUTS = 3
-_MEMORY = Path("/dev/shm")
-_MEMORY_BYTES_MIN = 256 << 20
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
@@ -72,51 +69,24 @@ def drill(scene: Scene, options: Options, *, recording: Recording | None = None)
     """
     began = time.monotonic()
     report = Report(scene.subject.name)
-    with silence(), _scratch() as (quick, slow), open_zombie() as zombie:
-        home = _ground(slow / "scratch", options.copy)
+    with silence(), scratch() as (quick, slow), open_zombie() as zombie:
+        home = ground(slow / "scratch", options.copy)
         scene = _at_home(scene, home)
         fresh = recording is None
         if recording is None:
             options.progress("recording", 0, 1)
             recording = _record(scene, report, quick, began + options.limit_s)
-        cutter = Cutter(scene, recording, quick, zombie)
-        twin = cutter.live_twin()
-        _enter_twin(report, twin, recording)
+        report.status = recording.status
+        if not report.problems:
+            cutter = Cutter(scene, recording, quick, zombie)
+            twin = cutter.live_twin()
+            _enter_twin(report, twin, recording)
         if not report.problems:
             _cut_all(report, cutter, twin, options, began)
         if fresh and not report.problems and options.only is None:
             _cut_really(report, scene, twin, options, slow, began)
     report.seconds = time.monotonic() - began
     return report
-
-
-@contextmanager
-def _scratch() -> Iterator[tuple[Path, Path]]:
-    """A directory in memory where there is one, for lives that are cut in play, and one on disk."""
-    memory = str(_MEMORY) if _has_memory() else None
-    with (
-        tempfile.TemporaryDirectory(prefix="opcode-drill-", dir=memory) as quick,
-        tempfile.TemporaryDirectory(prefix="opcode-drill-") as slow,
-    ):
-        yield Path(quick), Path(slow)
-
-
-def _has_memory() -> bool:
-    """Whether there is a file system in memory, with room."""
-    if not os.access(_MEMORY, os.W_OK | os.X_OK):
-        return False
-    return shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES_MIN
-
-
-def _ground(folder: Path, copy: tuple[Path, ...]) -> Path:
-    """The directory in which the workflow acts, with what it is to find there."""
-    folder.mkdir(mode=0o700)
-    for each in copy:
-        if each.is_dir():
-            shutil.copytree(each, folder / each.name, symlinks=True)
-        else:
-            shutil.copy2(each, folder / each.name)
-    return folder
 
 
 def _at_home(scene: Scene, home: Path) -> Scene:
@@ -154,8 +124,19 @@ def _enter_twin(report: Report, twin: Twin, recording: Recording) -> None:
             f"The recording ended {recording.status}, played back it ends {twin.lived.status}: "
             "its order of events depends on more than outcomes, answers and signals."
         )
+    if recording.error is not None:
+        report.notes.append(f"Why it ended {recording.status}: {_said(recording.error)}")
     if recording.answers:
         report.notes.append(f"Questions answered by the drill: {len(recording.answers)}.")
+
+
+def _said(error: ErrorInfo) -> str:
+    """What an error comes from, below what the engine has put around it."""
+    step = error.step_id
+    while error.cause is not None:
+        error = error.cause
+        step = error.step_id or step
+    return f"{f'step {step}: ' if step else ''}[{error.code}] {error.message}"
 
 
 def _cut_all(report: Report, cutter: Cutter, twin: Twin, options: Options, began: float) -> None:
@@ -168,7 +149,8 @@ def _cut_all(report: Report, cutter: Cutter, twin: Twin, options: Options, began
         if time.monotonic() - began > options.limit_s:
             report.left_out = len(cuts) - number
             report.notes.append(
-                f"The time limit of {options.limit_s:g} s left out {report.left_out} cuts."
+                f"The time limit of {options.limit_s:g} s left out {report.left_out} cuts; "
+                "--sample N spreads fewer over the whole life, --limit-s gives more time."
             )
             return
         options.progress("cuts", number, len(cuts))
@@ -211,7 +193,7 @@ def _cut_really(
         kind = (Kind.AFTER, Kind.BEFORE)[number % 2]
         folder = slow / f"real-{number}"
         folder.mkdir(mode=0o700)
-        _ground(folder / "scratch", options.copy)
+        ground(folder / "scratch", options.copy)
         report.real.append(
             real_cut(scene, kind, commit, folder, twin, hurried=hurried, limit_s=left_s)
         )

@@ -8,6 +8,7 @@ not compared: what really happens twice may be different twice (a clock, a rando
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -73,6 +74,7 @@ def real_cut(
 
 def _order_of(scene: Scene, folder: Path, *, hurried: bool, limit_s: float) -> dict[str, Any]:
     order: dict[str, Any] = {
+        "drill_pid": os.getpid(),
         "data_dir": str(folder / "data"),
         "hurried": hurried,
         "limit_s": limit_s,
@@ -92,7 +94,13 @@ def _run(folder: Path, order: dict[str, Any], limit_s: float) -> _Left:
     command = [sys.executable, "-m", CHILD, str(paper)]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=limit_s + 10.0, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=limit_s + 10.0,
+            check=False,
+            start_new_session=True,
         )
     except subprocess.TimeoutExpired:
         return _Left(0, (f"a real process was not done within {limit_s:.0f} s",))

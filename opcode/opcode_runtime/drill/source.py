@@ -35,9 +35,14 @@ def subject_from_journal(
     Raises:
         DrillError: there is no such template, or the journal cannot be read.
     """
+    what = f"{name}@{version}" if version else name
+    if not journal.is_dir():
+        raise DrillError(
+            f"There is no file {what!r}, and no journal in {journal} that could hold it.",
+            next="Name a JSON file, or the data directory of a daemon with --data-dir.",
+        )
     with _reading(journal) as reader:
         if reader.template(name, version) is None:
-            what = f"{name}@{version}" if version else name
             raise DrillError(
                 f"There is no file, no workflow and no template {what!r}.",
                 next="`opcode template list` lists the templates.",

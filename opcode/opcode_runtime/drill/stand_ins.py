@@ -13,12 +13,13 @@ Under `--stub` a step without a stand-in gets a generic output of its action's s
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from opcode_runtime.actions import BUILTIN_ACTIONS
 from opcode_runtime.drill.recording import Attempt
 from opcode_runtime.drill.subject import DrillError
 from opcode_runtime.model.action import ActionSpec
@@ -81,6 +82,22 @@ class StandIns:
     named: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     generic: bool = False
 
+    def refuse_unknown(self, definitions: Iterable[Any]) -> None:
+        """A key that fits nothing is a slip of the pen, and what it was to stand in for would be executed.
+
+        Raises:
+            DrillError: a key names no step of these definitions, and no action.
+        """
+        known = (
+            {each.spec.name for each in BUILTIN_ACTIONS} | {"*"} | set(_named_in(list(definitions)))
+        )
+        for key in self.named:
+            if key not in known and key.rpartition("/")[2].rpartition(".")[2] not in known:
+                raise DrillError(
+                    f"The stand-in for {key!r} fits no step and no action.",
+                    next="Mend or remove it: what it was meant for would be executed.",
+                )
+
     def attempt(self, spec: ActionSpec, template: str, path: str, failures: int) -> Attempt | None:
         """The outcome that stands for an attempt; None when the action is to run."""
         plain = unmarked(path)
@@ -122,7 +139,18 @@ def stand_ins_from(value: Any, *, generic: bool = False) -> StandIns:
     return StandIns(named, generic)
 
 
-def _attempt(value: dict[str, Any], path: str) -> Attempt:
+def _named_in(value: Any) -> Iterator[str]:
+    """The ids and actions of the steps in a definition, at any depth."""
+    if isinstance(value, dict):
+        yield from (str(value[key]) for key in ("id", "action") if key in value)
+    for each in value.values() if isinstance(value, dict) else value:
+        if isinstance(each, dict | list):
+            yield from _named_in(each)
+
+
+def _attempt(value: Any, path: str) -> Attempt:
+    if not isinstance(value, dict):
+        raise TypeError("it is no JSON object")
     takes = value.get("takes")
     takes_s = parse_duration_s(takes) if isinstance(takes, str) else takes
     duration_s = _moment_s(path) if takes_s is None else float(takes_s)

@@ -35,6 +35,7 @@ class Zombie:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
+                start_new_session=True,  # an interrupt at the terminal is the drill's to pass on
             )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

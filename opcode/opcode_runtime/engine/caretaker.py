@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 import trio
@@ -19,12 +20,21 @@ from opcode_runtime.engine.journal_writer import JournalWriter
 from opcode_runtime.engine.keys import KEPT_S
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.recovery import read_off_loop
+from opcode_runtime.engine.wakeups import WAKES_AT_ONCE
 from opcode_runtime.engine.workflows import Workflows
 from opcode_runtime.expressions import compile_expression
 from opcode_runtime.model.errors import OpcodeError
 from opcode_runtime.model.events import AnyEvent, ClockJumped, JournalChecked, WorkflowsPruned
 from opcode_runtime.model.journal_events import JOURNAL_STREAM
-from opcode_runtime.storage import Append, JournalError, Prune, Pruned
+from opcode_runtime.storage import (
+    Append,
+    JournalCorrupt,
+    JournalError,
+    JournalLocked,
+    JournalUnknown,
+    Prune,
+    Pruned,
+)
 
 LOOK_S = 5.0
 """How often the clock and the claim to the journal are looked at."""
@@ -34,8 +44,9 @@ JUMP_S = 60.0
 
 PRUNE_FIRST_S = 60.0
 PRUNE_EVERY_S = 6 * 3600.0
-PRUNE_FAMILIES = 100
-"""How many workflows are pruned in one commit."""
+PRUNE_WORKFLOWS = 100
+PRUNE_EVENTS = 5_000
+"""What is pruned in one commit: everybody else's wait for it. A family goes as a whole, however large."""
 
 DAY_S = 86_400.0
 _ALL = sys.maxsize
@@ -51,6 +62,8 @@ def start(nursery: trio.Nursery, kit: Kit, workflows: Workflows, recovered: trio
     nursery.start_soon(watch_poison, kit.writer)
     nursery.start_soon(_take_up, kit, workflows, recovered)
     nursery.start_soon(kit.wakeups.run)
+    for _ in range(WAKES_AT_ONCE):
+        nursery.start_soon(kit.wakeups.wake)
     nursery.start_soon(_note_checks, kit, note)
     nursery.start_soon(_prune_for_ever, kit, note)
     if kit.clock.virtual:
@@ -98,7 +111,7 @@ class _Found:
 async def _take_up(kit: Kit, workflows: Workflows, recovered: trio.Event) -> None:
     found = await read_off_loop(kit.clock, lambda: _look_for_open(kit))
     for due, workflow_id in found.due:
-        kit.wakeups.rest(workflow_id, due, active=False, behind_s=found.behind_s)
+        kit.wakeups.found(workflow_id, due, behind_s=found.behind_s)
     await workflows.recover(found.active)
     recovered.set()
 
@@ -136,9 +149,14 @@ async def watch_claim(kit: Kit) -> None:
         await trio.sleep(LOOK_S)
         try:
             await read_off_loop(kit.clock, kit.journal.renew)
-        except JournalError as error:
+        except JournalLocked as error:
             kit.writer.give_up(f"the journal is no longer ours: {error.message}")
             return
+        except (JournalCorrupt, JournalUnknown) as error:
+            kit.writer.give_up(error.message)
+            return
+        except JournalError as error:
+            _log.warning("claim_not_seen", error=error.message)
 
 
 async def check_rows(kit: Kit) -> None:
@@ -146,8 +164,10 @@ async def check_rows(kit: Kit) -> None:
     await trio.sleep(LOOK_S)
     try:
         await trio.to_thread.run_sync(lambda: deque(kit.journal.check_rows(), maxlen=0))
-    except JournalError as error:
+    except (JournalCorrupt, JournalUnknown) as error:
         kit.writer.give_up(error.message)
+    except JournalError as error:
+        _log.warning("rows_not_checked", error=error.message)
 
 
 async def _prune_for_ever(kit: Kit, note: Note) -> None:
@@ -162,17 +182,21 @@ async def _prune_for_ever(kit: Kit, note: Note) -> None:
 
 
 async def prune(kit: Kit, note: Note) -> None:
-    """Remove what may be removed now, a hundred workflows and their families in a commit."""
+    """Remove what may be removed now."""
     settings, workflows, events = kit.settings, 0, 0
     now = kit.clock.now()
     before = now - settings.retention_days * DAY_S if settings.retention_days else None
-    while families := await read_off_loop(
-        kit.clock,
-        lambda: kit.journal.prunable(
-            before, settings.retention_count, now, PRUNE_FAMILIES, keys_kept_s=KEPT_S
-        ),
-    ):
-        answer = await kit.writer.enter(Prune(tuple(families)))
+    look = partial(
+        kit.journal.prunable,
+        before,
+        settings.retention_count,
+        now,
+        PRUNE_WORKFLOWS,
+        keys_kept_s=KEPT_S,
+        events_max=PRUNE_EVENTS,
+    )
+    while found := await read_off_loop(kit.clock, look):
+        answer = await kit.writer.enter(Prune(tuple(found)))
         if not isinstance(answer, Pruned):
             break  # one of them was reopened in between
         workflows, events = workflows + answer.workflows, events + answer.events

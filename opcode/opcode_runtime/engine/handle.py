@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from opcode_runtime.engine.kit import Kit
-from opcode_runtime.engine.recovery import read_off_loop
+from opcode_runtime.engine.recovery import read_off_loop, unknown_workflow
 from opcode_runtime.engine.router import Router
 from opcode_runtime.engine.run import ENDED, WAIT_S_MAX, wait_for_status
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
@@ -49,6 +49,7 @@ class Handle:
         Raises:
             WorkflowFailed: it ended with an error.
             WorkflowCancelled: it was cancelled.
+            OpcodeError: NOT_FOUND when there is no such workflow, or none any more.
         """
         await wait_for_status(self._kit, self.workflow_id, ENDED)
         row = self._kit.journal.workflow(self.workflow_id)
@@ -64,10 +65,18 @@ class Handle:
         return await self._router.wait(self.workflow_id, wait_s)
 
     async def events(self, since_seq: int = 0) -> AsyncIterator[Record]:
-        """Every event after `since_seq`, those to come included, up to the last one of the workflow."""
+        """Every event after `since_seq`, those to come included, up to the last one of the workflow.
+
+        Raises:
+            OpcodeError: NOT_FOUND when there is no such workflow, or none any more.
+        """
         seq, ended = since_seq, False
         with self._kit.hub.watch(self.workflow_id) as watch:
             while not ended:
+                status = self._kit.journal.workflow_status(self.workflow_id)
+                if status is None:
+                    raise unknown_workflow(self.workflow_id)
+                ended = status in ENDED  # its last event may be before `since_seq`
                 for record in await self._read(seq):
                     yield record
                     seq, ended = record.seq, isinstance(record.event, _TERMINAL)

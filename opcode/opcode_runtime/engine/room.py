@@ -6,7 +6,8 @@
 | tight | the map is 90 % full, or the file system has less than `min_free_bytes` | new workflows |
 | ends only | the map is 97 % full, or has 8 MiB left (a tenth of a small one) | all but ends and cancellations |
 
-Looking costs a tenth of a millisecond, and is done again when the last look is half a second or 256 entries old.
+Looking costs a tenth of a millisecond, and is done again when the last look is half a second or 256 entries old. Where
+nothing can be seen, what was seen last counts: whatever is wrong there will show when something is written.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import enum
 import sys
 from collections.abc import Callable
 
+import structlog
 import trio
 
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
@@ -31,6 +33,9 @@ LOOK_ENTRIES = 256
 _ADVICE = (
     "free disk space, prune ended workflows, or raise journal_bytes_max; service returns by itself"
 )
+
+
+_log = structlog.get_logger("opcode.room")
 
 
 class Level(enum.IntEnum):
@@ -65,8 +70,12 @@ class Room:
         now = trio.current_time()
         if now - self._looked_at >= LOOK_S or self._written >= LOOK_ENTRIES:
             self._looked_at, self._written = now, 0
-            self._pressure = self._look()
-            self._level = self._judge()
+            try:
+                self._pressure = self._look()
+            except OpcodeError as error:
+                _log.warning("room not known", error=error.message)
+            else:
+                self._level = self._judge()
         return self._level
 
     def _judge(self) -> Level:

@@ -18,7 +18,7 @@ from opcode_runtime.engine.define import check_in_use
 from opcode_runtime.engine.evaluate import render_anywhere, seconds
 from opcode_runtime.engine.keys import Keys, holder, key_of
 from opcode_runtime.engine.kit import Commander, Kit
-from opcode_runtime.engine.recovery import look_at
+from opcode_runtime.engine.recovery import look_at, unknown_workflow
 from opcode_runtime.engine.requests import Run
 from opcode_runtime.engine.room import Level
 from opcode_runtime.engine.schemas import with_defaults
@@ -162,11 +162,15 @@ async def wait_for_rest(kit: Kit, workflow_id: str, wait_s: float) -> dict[str, 
 
 
 async def wait_for_status(kit: Kit, workflow_id: str, statuses: frozenset[str]) -> None:
-    """Wait until the journal has the workflow in one of `statuses`. Costs one look for each time it grows."""
+    """Wait until the journal has the workflow in one of `statuses`. Costs one look for each time it grows.
+
+    Raises:
+        OpcodeError: NOT_FOUND when there is no such workflow, or none any more.
+    """
     with kit.hub.watch(workflow_id, status_only=True) as watch:
-        while True:
-            if kit.journal.workflow_status(workflow_id) in statuses:
-                return
+        while (status := kit.journal.workflow_status(workflow_id)) not in statuses:
+            if status is None:
+                raise unknown_workflow(workflow_id)
             await watch.wait()
 
 

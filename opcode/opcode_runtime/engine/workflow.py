@@ -50,6 +50,9 @@ REST_S = 30.0
 TURN_STEPS_MAX = 64
 TURN_S_MAX = 0.005
 
+_PASSING = frozenset({ErrorCode.DEGRADED, ErrorCode.BUSY})
+"""What a turn is held for: nothing was written, and the next attempt may go well."""
+
 _log = structlog.get_logger("opcode.workflow")
 
 
@@ -69,6 +72,7 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         self._effects: Effects | None = None
         self._in_place: InPlace | None = None
         self._starting = True
+        self._looking = False
         self._kept_seq = 0
 
     async def on_start(self) -> None:
@@ -107,10 +111,15 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
 
     async def on_receive(self, message: cmd.AnyCommand) -> Answer:
         """Take one turn. Replies with what was decided, once it is on disk."""
-        if self._kit.room.level() is Level.ENDS_ONLY and self._needs_room(message):
+        full = self._kit.room.level() is Level.ENDS_ONLY
+        if full and self._needs_room(message):
             return self._put_off(message)
         if self._stashed_count():
+            if not full:
+                self.stash(message)  # those that came before it come first
             self.unstash_all()
+            if not full:
+                return cmd.Decision()
         try:
             return await self._turn(message)
         except OpcodeError as error:
@@ -121,22 +130,39 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
             raise
         except Exception as error:
             self.end_failed(error)
-            raise
+            raise self._bug(error) from error
+
+    def _bug(self, error: Exception) -> OpcodeError:
+        """A fault of ours, as whoever asked hears of it."""
+        return OpcodeError(
+            ErrorCode.EXECUTION_ERROR,
+            f"workflow {self.stream} could not take its turn: {error!r}",
+            next="it begins anew from its journal; the daemon's log has the whole error",
+        )
 
     def _needs_room(self, message: cmd.AnyCommand) -> bool:
         """Whether a turn would do more than bring the workflow to its end."""
+        if isinstance(message, cmd.Create):
+            return True
         if isinstance(message, cmd.SignalSent):
             return message.signal_type != "cancel"
         return self._state.ending is None and len(self._state.unfinished) > 1
 
     def _put_off(self, message: cmd.AnyCommand) -> Answer:
-        """The journal is all but full: refuse what others ask, keep what our own effects report."""
+        """The journal is all but full: refuse what others ask, keep what our own effects report.
+
+        A Tick says nothing that the one which follows when there is room would not say.
+        """
+        if isinstance(message, cmd.Create):
+            self.stop()
         if isinstance(message, cmd.SignalSent | cmd.Create):
             return cmd.Rejected(self._kit.room.refusal().info())
-        if not self._stashed_count():
+        if not self._looking:
+            self._looking = True
             _log.warning("journal full: holding a workflow", workflow_id=self.stream)
             self.start_soon(self._look_for_room, name="look for room")
-        self.stash(message)
+        if not isinstance(message, cmd.Tick):
+            self.stash(message)
         return cmd.Decision()
 
     async def _look_for_room(self) -> None:
@@ -144,6 +170,7 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
             await trio.sleep(FULL_PAUSE_S)
             if self._kit.room.level() is not Level.ENDS_ONLY:
                 break
+        self._looking = False
         self.report(cmd.Tick(at=self._kit.clock.now()))
 
     async def on_stop(self) -> None:
@@ -193,21 +220,27 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
     async def _put_on_disk(self, events: list[ev.AnyEvent]) -> None:
         """Write what the turn brought. While the disk is full it is held: nothing has left the actor yet.
 
-        A workflow that is only being created is refused instead; there is nothing to lose.
+        A workflow that is only being created is refused instead, there is nothing to lose; and nobody holds up the end
+        of the runtime.
         """
+        held = False
         while True:
             try:
                 await self.persist(events)
                 return self._keep_snapshot(at_rest=False)
             except Refused as error:
-                if error.code is not ErrorCode.DEGRADED or not self.seq:
+                if error.code not in _PASSING or not self.seq or self.actor_inbox.draining:
                     raise
-                _log.warning("journal full: holding a turn", workflow_id=self.stream)
+                if not held:
+                    held = True
+                    _log.warning("holding a turn", workflow_id=self.stream, error=error.message)
                 await trio.sleep(FULL_PAUSE_S)
 
     def _keep_snapshot(self, *, at_rest: bool) -> None:
         """Leave a snapshot behind when it is due. Nobody waits for it: it goes with the next commit, or not at all."""
         if not snapshots.is_due(self._state, self.seq - self._kept_seq, at_rest=at_rest):
+            return
+        if self._kit.room.level() is not Level.FREE:
             return
         self._kept_seq = self.seq
         try:

@@ -88,13 +88,15 @@ class Workflows:
             await self._registry.ask(workflow_id, factory, tick, timeout_s=COMMAND_S)
         except ActorStartError as error:
             self.quarantine(workflow_id, _cause(error))
-        except (AskTimeout, ActorDeadError) as error:
+        except (AskTimeout, ActorDeadError, MailboxFull, OpcodeError) as error:
             _log.warning("workflow slow to come back", workflow_id=workflow_id, error=str(error))
         finally:
             limit.release_on_behalf_of(workflow_id)
 
     def quarantine(self, workflow_id: str, reason: BaseException | None) -> None:
-        """Set a workflow aside until the next start."""
+        """Set a workflow aside until the next start; the first reason counts."""
+        if workflow_id in self.quarantined:
+            return
         self.quarantined[workflow_id] = str(reason)
         _log.error("workflow quarantined", workflow_id=workflow_id, reason=str(reason))
 
@@ -110,6 +112,8 @@ class Workflows:
         once = [fresh]
 
         def make() -> WorkflowActor:
+            if workflow_id in self.quarantined:
+                raise self._is_quarantined(workflow_id)
             return WorkflowActor(self._kit, workflow_id, once.pop() if once else None)
 
         return make

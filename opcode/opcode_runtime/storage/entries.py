@@ -104,7 +104,7 @@ class Prune(msgspec.Struct, frozen=True):
     """Ended workflows to be removed with everything that follows from them.
 
     Refused as a whole when one of `streams` is no ended workflow, or belongs to a family (parents, children) that has
-    not ended altogether.
+    not ended altogether, or does not go altogether.
     """
 
     streams: tuple[str, ...]

@@ -48,7 +48,7 @@ class Pruning:
         found: dict[str, list[Record]] = {}
         for stream in dict.fromkeys(prune.streams):
             try:
-                reason = self._refusal(stream)
+                reason = self._refusal(stream, prune.streams)
                 if reason:
                     return EntryRefused(stream, reason)
                 records = read_stream(self._txn, self._tables, stream, 0, None)
@@ -79,14 +79,16 @@ class Pruning:
         self._remove_decisions(key)
         add_gaps(self._rows, [record.position for record in records])
 
-    def _refusal(self, stream: str) -> str:
+    def _refusal(self, stream: str, going: tuple[str, ...]) -> str:
         brief = brief_of(self._txn, self._tables, stream)
         if brief is None:
             return "it is no workflow"
-        for each in family_of(self._txn, self._tables, brief):
+        family = family_of(self._txn, self._tables, brief)
+        for each in family:
             if not is_ended(each):
                 return f"workflow {each.id!r} of its family has not ended"
-        return ""
+        left = next((each.id for each in family if each.id not in going), None)
+        return "" if left is None else f"workflow {left!r} of its family is to stay"
 
     def _remove_record(self, key: bytes, record: Record) -> None:
         txn, tables = self._txn, self._tables
@@ -125,6 +127,7 @@ def prunable(
     keep: int | None,
     keys_before: float,
     limit: int,
+    events_max: int,
 ) -> list[str]:
     """As `Journal.prunable`; whoever has a key from `keys_before` on stays."""
     cutoff = max(
@@ -132,12 +135,17 @@ def prunable(
         b"" if keep is None else _key_of_kept(txn, tables.ended, keep),
     )
     found: list[str] = []
+    events = 0
     for family in islice(_families(txn, tables, cutoff), _FAMILIES_MAX):
-        if len(found) >= limit:
+        if len(found) >= limit or events >= events_max:
             break
+        if not all(_may_go(each, cutoff) for each in family):
+            continue
         with suppress(JournalCorrupt):
-            if all(_may_go(txn, tables, each, cutoff, keys_before) for each in family):
+            counts = [_events_of(txn, tables, each.id, keys_before) for each in family]
+            if all(counts):
                 found += [each.id for each in family]
+                events += sum(counts)
     return found
 
 
@@ -168,13 +176,18 @@ def _key_of_kept(txn: Txn, table: lmdb._Database, keep: int) -> bytes:
     return next(islice(ascending(txn, table, b""), entries - keep, None))[0]
 
 
-def _may_go(txn: Txn, tables: Tables, brief: Brief, cutoff: bytes, keys_before: float) -> bool:
+def _may_go(brief: Brief, cutoff: bytes) -> bool:
     if not is_ended(brief) or brief.completed_at is None:
         return False
-    if keys.moment(brief.completed_at) + keys.text(brief.id) >= cutoff:
-        return False
-    if tables.head(txn, keys.text(brief.id)).at < keys_before:
-        return True  # no event of it is young, so no key is
-    records = read_stream(txn, tables, brief.id, 0, None)
+    return keys.moment(brief.completed_at) + keys.text(brief.id) < cutoff
+
+
+def _events_of(txn: Txn, tables: Tables, stream: str, keys_before: float) -> int:
+    """How many events a workflow has; 0 when it carries a key from `keys_before` on.
+
+    They are read, since what is damaged is to be left out.
+    """
+    records = read_stream(txn, tables, stream, 0, None)
     keyed = [projections.key_of(each.event, each.stream, each.seq) for each in records]
-    return not any(each is not None and each[2].at >= keys_before for each in keyed)
+    young = any(each is not None and each[2].at >= keys_before for each in keyed)
+    return 0 if young else len(records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import msgspec
@@ -143,6 +144,7 @@ class Projections(StreamReader):
         limit: int,
         *,
         keys_kept_s: float = KEYS_KEPT_S,
+        events_max: int = sys.maxsize,
     ) -> list[str]:
         """Ended workflows that may be pruned, the oldest first: whole families, whose every member may go.
 
@@ -151,11 +153,13 @@ class Projections(StreamReader):
         damaged is left out, and at most 10,000 families are looked at.
 
         Arguments:
-            limit: no family is added any more when so many are found.
+            limit: no family is added any more when so many workflows are found.
+            events_max: nor when they have so many events together.
         """
         with self._reading() as txn:
             tables = self._tables
-            return prunable(txn, tables, ended_before, keep, now - keys_kept_s, limit)
+            keys_before = now - keys_kept_s
+            return prunable(txn, tables, ended_before, keep, keys_before, limit, events_max)
 
     def inbox(self, to: str, limit: int = 100) -> list[InboxMessage]:
         """Messages of an owner in the order in which they were put, those that somebody has taken included."""

@@ -13,7 +13,12 @@ from opcode_runtime.storage import keys
 from opcode_runtime.storage.blobs import fetching
 from opcode_runtime.storage.codec import DIGEST_BYTES, decode_record, place_of
 from opcode_runtime.storage.entries import Snapshot
-from opcode_runtime.storage.errors import JournalClosed, JournalCorrupt, JournalUnknown
+from opcode_runtime.storage.errors import (
+    JournalClosed,
+    JournalCorrupt,
+    JournalError,
+    JournalUnknown,
+)
 from opcode_runtime.storage.gaps import check_pruned
 from opcode_runtime.storage.rows import SLICE_ENTRIES, check_rows
 from opcode_runtime.storage.snapshots import digest_at, snapshot_of
@@ -38,6 +43,9 @@ class StreamReader:
                 yield txn
         except lmdb.PanicError as error:
             raise JournalUnknown(str(error)) from error
+        except lmdb.ReadersFullError as error:
+            advice = "try again; see which other processes read the journal"
+            raise JournalError("too many read the journal at once", next=advice) from error
         except struct.error as error:
             raise JournalCorrupt(f"a key or value is cut off: {error}") from error
         except lmdb.Error as error:

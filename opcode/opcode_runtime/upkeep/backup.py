@@ -46,6 +46,7 @@ def backup(directory: Path, target: Path, progress: Progress = no_progress) -> C
         OpcodeError: CONFLICT when the target holds something; STORE_ERROR when the journal, or the copy, is not sound.
     """
     _refuse_filled(target)
+    refuse_within(target, directory)
     target.parent.mkdir(parents=True, exist_ok=True)
     with _in_words(target), _building(target) as building:
         found = _copy(directory, building)
@@ -104,12 +105,16 @@ def _copy(source: Path, target: Path) -> dict[str, int]:
     arguments = {"directory": str(source), "target": str(target)}
     try:
         found: dict[str, int] = run_in_child("copy", arguments)
-    except ChildDied as death:
+    except OpcodeError as error:
+        if error.code is not ErrorCode.DEGRADED:
+            raise
         raise OpcodeError(
             ErrorCode.STORE_ERROR,
-            f"the journal in {source} cannot be copied, it is damaged: {death.reason}",
-            next="opcode verify names what is damaged; opcode export --salvage takes what is sound",
-        ) from death
+            f"there is no room for a copy of {source} in {target.parent}",
+            next="free space there, or name a place with more; nothing is left of this one",
+        ) from error
+    except ChildDied as death:
+        raise death.as_error(f"the journal in {source} cannot be copied") from death
     return found
 
 
@@ -141,6 +146,20 @@ def _refuse_filled(target: Path) -> None:
             ErrorCode.CONFLICT,
             f"{target} is there already",
             next="name a folder that does not exist",
+        )
+
+
+def refuse_within(target: Path, directory: Path) -> None:
+    """Nothing of ours is written among the files of a journal, where it would go with them.
+
+    Raises:
+        OpcodeError: CONFLICT.
+    """
+    if target.resolve().is_relative_to(directory.resolve()):
+        raise OpcodeError(
+            ErrorCode.CONFLICT,
+            f"{target} lies within the journal itself",
+            next="name a place outside of it, best on another disk",
         )
 
 

@@ -41,7 +41,8 @@ def _export(arguments: dict[str, Any]) -> Any:
         say({"done": done, "of": of})
 
     with JournalReader.open(Path(arguments["directory"])) as reader:
-        return write_export(reader, Path(arguments["target"]), arguments["workflow_id"], progress)
+        target, draft = Path(arguments["target"]), Path(arguments["draft"])
+        return write_export(reader, target, draft, arguments["workflow_id"], progress)
 
 
 TASKS: dict[str, Callable[[dict[str, Any]], Any]] = {

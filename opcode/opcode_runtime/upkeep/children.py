@@ -15,10 +15,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
+
+ADVICE = "opcode verify names what is damaged; opcode export --salvage takes what is sound"
+
+_OF_DAMAGE = {signal.SIGBUS, signal.SIGSEGV, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}
 
 Progress = Callable[[int, int], None]
 """Told from time to time how much is done, and of how much (0 when that is not known)."""
@@ -30,12 +34,26 @@ class ChildDied(Exception):  # noqa: N818 - what has happened
     Arguments:
         reason: how it ended, as a clause.
         at: what it was doing, as it said itself; None when it had not said anything.
+        killed: by somebody else, so that nothing follows for the journal.
     """
 
-    def __init__(self, reason: str, at: str | None) -> None:
+    def __init__(self, reason: str, at: str | None, *, killed: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.at = at
+        self.killed = killed
+
+    def as_error(self, what: str) -> OpcodeError:
+        """What is told to whoever asked for the work.
+
+        Arguments:
+            what: what cannot be done, as a clause.
+        """
+        if self.killed:
+            advice = "try again; the kernel kills where memory is short, its log then says so"
+            return OpcodeError(ErrorCode.STORE_ERROR, f"{what}: {self.reason}", next=advice)
+        text = f"{what}, it is probably damaged: {self.reason}"
+        return OpcodeError(ErrorCode.STORE_ERROR, text, next=ADVICE)
 
 
 def no_progress(_done: int, _of: int) -> None:
@@ -52,8 +70,10 @@ def run_in_child(task: str, arguments: dict[str, Any], progress: Progress = no_p
     with tempfile.TemporaryFile() as stderr, _child(task, stderr) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(json.dumps(arguments).encode())
-        process.stdin.close()
+        with suppress(BrokenPipeError):  # it is gone already: why, its end will say
+            process.stdin.write(json.dumps(arguments).encode())
+        with suppress(BrokenPipeError):
+            process.stdin.close()
         at = None
         for line in process.stdout:
             said = json.loads(line)
@@ -62,7 +82,9 @@ def run_in_child(task: str, arguments: dict[str, Any], progress: Progress = no_p
             at = said.get("at", at)
             if "done" in said:
                 progress(said["done"], said["of"])
-        raise ChildDied(_reason(process.wait(), stderr), at)
+        code = process.wait()
+        killed = code < 0 and -code not in _OF_DAMAGE
+        raise ChildDied(_reason(code, stderr), at, killed=killed)
 
 
 @contextmanager

@@ -218,10 +218,16 @@ def _clock(last_at: float | None) -> Check:
 
 
 def _leftovers(data_dir: Path, journal_dir: Path) -> Iterator[Check]:
-    found = [journal_dir / "data.new"] if (journal_dir / "data.new").exists() else []
-    for folder in {data_dir, journal_dir.parent}:
-        if folder.is_dir():
-            found += sorted(path for path in folder.iterdir() if path.name.endswith(UNFINISHED))
+    found: list[Path] = []
+    try:
+        found += [journal_dir / "data.new"] if (journal_dir / "data.new").exists() else []
+        for folder in {data_dir, journal_dir.parent}:
+            if folder.is_dir():
+                found += sorted(path for path in folder.iterdir() if path.name.endswith(UNFINISHED))
+    except OSError as error:
+        text = f"nobody can look: {error.filename}: {error.strerror}"
+        yield Check("leftovers", "problem", text, "check the permissions, and who owns it")
+        return
     if not found:
         yield Check("leftovers", "ok", "nothing unfinished lies about")
         return

@@ -22,13 +22,18 @@ from opcode_runtime.storage import JournalCorrupt, template_stream
 from opcode_runtime.storage.folder import sync_directory
 from opcode_runtime.storage.readonly import JournalReader, Linked
 from opcode_runtime.storage.tables import STORE_VERSION
-from opcode_runtime.upkeep.backup import UNFINISHED
-from opcode_runtime.upkeep.children import ChildDied, Progress, no_progress, run_in_child
+from opcode_runtime.upkeep.backup import UNFINISHED, refuse_within
+from opcode_runtime.upkeep.children import (
+    ADVICE,
+    ChildDied,
+    Progress,
+    no_progress,
+    run_in_child,
+)
 from opcode_runtime.upkeep.lines import FORMAT, FORMAT_VERSION, Heads, Sums, to_json
 
 _READ_MAX = 1_000
 _CHILDREN_MAX = 1_000_000
-_DAMAGED = "opcode verify names what is damaged; opcode export --salvage takes what is sound"
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -109,25 +114,35 @@ def export(
     Raises:
         OpcodeError: NOT_FOUND for the workflow; STORE_ERROR when the journal is damaged, or the file cannot be written.
     """
-    arguments = {"directory": str(directory), "target": str(target), "workflow_id": workflow_id}
+    refuse_within(target, directory)
+    draft = _draft_of(target)
+    arguments = {
+        "directory": str(directory),
+        "target": str(target),
+        "draft": str(draft),
+        "workflow_id": workflow_id,
+    }
     try:
         return msgspec.convert(run_in_child("export", arguments, progress), Exported)
     except ChildDied as death:
-        raise OpcodeError(
-            ErrorCode.STORE_ERROR,
-            f"the journal in {directory} is damaged: {death.reason}",
-            next=_DAMAGED,
-        ) from death
+        raise death.as_error(f"the journal in {directory} cannot be exported") from death
+    finally:
+        with suppress(OSError):
+            draft.unlink()  # of a child that was killed
 
 
 def write_export(
-    reader: JournalReader, target: Path, workflow_id: str | None, progress: Progress = no_progress
+    reader: JournalReader,
+    target: Path,
+    draft: Path,
+    workflow_id: str | None,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """The child's half of `export`."""
     with advised():
         wanted = _streams(reader, workflow_id)
         of = sum(seq for _, seq in wanted)
-        with written(target) as file:
+        with written(target, draft) as file:
             writer = Writer(file, reader.name.hex(), reader.last_at(), salvaged=False)
             for stream, seq in wanted:
                 writer.add(stream, _linked(reader, stream, seq))
@@ -143,7 +158,7 @@ def advised() -> Iterator[None]:
     try:
         yield
     except JournalCorrupt as error:
-        error.next = _DAMAGED
+        error.next = ADVICE
         raise
 
 
@@ -208,14 +223,22 @@ def _fields(linked: Linked) -> dict[str, Any]:
     }
 
 
+def _draft_of(target: Path) -> Path:
+    target = target.absolute()
+    return target.with_name(f"{target.name}.{os.getpid()}{UNFINISHED}")
+
+
 @contextmanager
-def written(target: Path) -> Iterator[IO[bytes]]:
+def written(target: Path, draft: Path | None = None) -> Iterator[IO[bytes]]:
     """A file (0600) that gets its name when it is complete and on disk.
+
+    Arguments:
+        draft: what it is called until then.
 
     Raises:
         OpcodeError: it cannot be written.
     """
-    draft = target.with_name(f"{target.name}.{os.getpid()}{UNFINISHED}")
+    draft = draft or _draft_of(target)
     try:
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:

@@ -24,7 +24,7 @@ from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.events import AnyEvent, to_payload
 from opcode_runtime.model.record import WorkflowRow
 from opcode_runtime.model.state import HELD
-from opcode_runtime.storage import Append, Appended, Journal
+from opcode_runtime.storage import Append, Appended, AppendRejected, Journal
 from opcode_runtime.storage.codec import EVENT_TYPES
 from opcode_runtime.storage.projections import fold_workflow
 from opcode_runtime.upkeep.children import Progress, no_progress
@@ -232,7 +232,7 @@ class _Import:
 
     def flush(self) -> None:
         """Write what is still to be written."""
-        for answer in self._journal.append(self._batch) if self._batch else ():
+        for answer in self._append() if self._batch else ():
             if not isinstance(answer, Appended):
                 raise OpcodeError(
                     ErrorCode.CONFLICT, f"the journal was written meanwhile: {answer}"
@@ -240,6 +240,14 @@ class _Import:
         self._batch.clear()
         self._pending = 0
         self._progress(self.events, 0)
+
+    def _append(self) -> list[Appended | AppendRejected]:
+        try:
+            return self._journal.append(self._batch)
+        except OpcodeError as error:
+            if error.code is ErrorCode.DEGRADED:
+                error.next = "free space, and import the file again: what is in stays in, and the rest follows"
+            raise
 
 
 def _checked(path: Path) -> set[str]:

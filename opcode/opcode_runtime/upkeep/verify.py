@@ -52,6 +52,8 @@ def verify(directory: Path, progress: Progress = no_progress) -> Verdict:
         try:
             found = run_in_child("verify", arguments, progress)
         except ChildDied as death:
+            if death.killed:
+                raise death.as_error(f"the journal in {directory} was not checked") from death
             deaths.append(_of_death(death))
             if death.at in {None, "", "pages"} or len(deaths) >= _DEATHS_MAX:
                 return Verdict(False, 0, 0, deaths)
