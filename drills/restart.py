@@ -46,6 +46,7 @@ from opcode_runtime.model import events as ev
 from opcode_runtime.storage import Append, Journal
 
 ACCEPTED_S_MAX = 2.0
+_ACCEPTED = "first command accepted"
 STARTS = 3
 TAKEN_UP_S = 900.0
 _START_S = 60.0
@@ -80,10 +81,24 @@ class Starts:
 
 
 def run(strength: Strength, seed: int, scratch: Path) -> Result:
-    """Make the journal, start and kill, and let the last life bring everything to its end."""
-    return run_restarts(
+    """Make the journal, start and kill, and let the last life bring everything to its end.
+
+    With every push the time is told and not judged: it is that of a machine that others use too.
+    """
+    result = run_restarts(
         strength.of(1_000, 10_000, 10_000), strength.of(50, 500, 5_000), seed, scratch
     )
+    if strength is not Strength.TENTH:
+        result.problems += too_late(result)
+    return result
+
+
+def too_late(result: Result) -> list[str]:
+    """Whether the best of the starts took longer than it may."""
+    best = min(float(each) for each in result.figures[_ACCEPTED].removesuffix(" s").split("/"))
+    if best <= ACCEPTED_S_MAX:
+        return []
+    return [f"the first command was accepted after {best:.2f} s at best"]
 
 
 def run_restarts(
@@ -99,12 +114,9 @@ def run_restarts(
     drill = Drill(data_dir, work, opened, opened.asking[:answered])
     trio.run(drill.run, starts)
     problems = drill.problems + check(drill)
-    accepted = min(drill.starts.accepted)
-    if accepted > ACCEPTED_S_MAX:
-        problems.append(f"the first command was accepted after {accepted:.2f} s at best")
     result = Result("restart", f"{open_count:,} open workflows, {starts} starts", problems=problems)
     result.figures = {
-        "first command accepted": _told(drill.starts.accepted),
+        _ACCEPTED: _told(drill.starts.accepted),
         "imported and settings read": _told(drill.starts.imported),
         "address published": _told(drill.starts.answering),
         "address published, empty journal": f"{drill.empty_s:.2f} s",

@@ -103,15 +103,21 @@ def _grow(ask: int, answer: int, arguments: list[str], log: Path) -> NoReturn:
         os._exit(0)
 
 
+_KEPT: list[subprocess.Popen[bytes]] = []
+"""Lives are waited for by their process id; an object that is collected before would complain."""
+
+
 def _fresh(arguments: list[str], log: Path, _own: tuple[int, ...]) -> int:
     with log.open("ab") as output:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-X", "faulthandler", "-m", "opcode_runtime", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
-        ).pid
+        )
+    _KEPT.append(process)
+    return process.pid
 
 
 def _forked(arguments: list[str], log: Path, own: tuple[int, ...]) -> int:
