@@ -239,6 +239,7 @@ class Drill:
         with self._log.open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "opcode_runtime", *serve, "--data-dir", str(data_dir)],
+                env=as_installed(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

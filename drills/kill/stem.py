@@ -103,7 +103,7 @@ def _grow(ask: int, answer: int, arguments: list[str], log: Path) -> NoReturn:
         os._exit(0)
 
 
-def _as_installed() -> dict[str, str]:
+def as_installed() -> dict[str, str]:
     """The environment of a life. An installed program keeps its bytecode: compiling is no part of a start."""
     return {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 
@@ -120,7 +120,7 @@ def _fresh(arguments: list[str], log: Path, _own: tuple[int, ...]) -> int:
             stdout=output,
             stderr=output,
             start_new_session=True,
-            env=_as_installed(),
+            env=as_installed(),
         )
     _KEPT.append(process)
     return process.pid
