@@ -37,6 +37,7 @@ from trio.testing import MockClock
 from drills.kill.clients import AGENT, CallRefusedError, Line, http_for
 from drills.kill.definitions import APPENDED, append_step
 from drills.kill.history import check_outside
+from drills.kill.stem import as_installed
 from drills.result import Result, Strength
 from drills.syscalls.workload import all_records
 from opcode_runtime import Settings, open_runtime
