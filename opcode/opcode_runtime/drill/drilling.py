@@ -81,10 +81,10 @@ def drill(scene: Scene, options: Options, *, recording: Recording | None = None)
             cutter = Cutter(scene, recording, quick, zombie)
             twin = cutter.live_twin()
             _enter_twin(report, twin, recording)
-        if not report.problems:
-            _cut_all(report, cutter, twin, options, began)
-        if fresh and not report.problems and options.only is None:
-            _cut_really(report, scene, twin, options, slow, began)
+            if not report.problems:
+                _cut_all(report, cutter, twin, options, began)
+            if fresh and not report.problems and options.only is None:
+                _cut_really(report, scene, twin, options, slow, began)
     report.seconds = time.monotonic() - began
     return report
 
