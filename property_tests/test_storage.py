@@ -204,7 +204,11 @@ def _stands(model: Model, entry: Entry) -> bool:
     if isinstance(entry, Prune):
         families = [model.family(name) for name in entry.streams if model.status(name)]
         known = all(model.status(name) for name in entry.streams)
-        return known and all(model.status(each) == "ended" for f in families for each in f)
+        going = set(entry.streams)
+        whole = all(family <= going for family in families)
+        return (
+            known and whole and all(model.status(each) == "ended" for f in families for each in f)
+        )
     if isinstance(entry, Take):
         inbox = model.inboxes[entry.to]
         there = all(each in inbox for each in entry.ids)
