@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -119,20 +118,3 @@ def daemon_on(data_dir: Path, *options: str) -> Iterator[Daemon]:
     finally:
         if daemon._process is not None and daemon._process.poll() is None:
             daemon.kill()
-
-
-def children_of_steps(data_dir: Path) -> dict[int, str]:
-    """Processes that belong to a step of this drill, with the step: found by the marks in their environment."""
-    mark = f"OPCODE_DRILL={data_dir}".encode()
-    found = {}
-    for name in os.listdir("/proc"):
-        if not name.isdecimal():
-            continue
-        try:
-            environment = Path(f"/proc/{name}/environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        step = [e[15:].decode() for e in environment if e.startswith(b"OPCODE_STEP_ID=")]
-        if mark in environment and step:
-            found[int(name)] = step[0]
-    return found

@@ -129,19 +129,23 @@ async def test_a_runtime_that_cannot_see_its_claim_for_once_goes_on(
     """Other processes read the journal, and have taken every slot there is for readers."""
     monkeypatch.setattr(caretaker, "LOOK_S", 0.02)
     async with open_runtime(tmp_path) as runtime:
-        renew, seen = runtime._kit.journal.renew, trio.Event()
-        with _all_readers(runtime._kit.journal):
-            with pytest.raises(OpcodeError, match="too many read the journal"):
-                runtime._kit.journal.last_position()
-            await trio.sleep(0.2)  # some looks at the claim
+        renew, failed, went_well = runtime._kit.journal.renew, trio.Event(), trio.Event()
 
-        def counted() -> None:
-            renew()
-            trio.from_thread.run_sync(seen.set)
+        def watched() -> None:
+            try:
+                renew()
+            except OpcodeError:
+                trio.from_thread.run_sync(failed.set)
+                raise
+            trio.from_thread.run_sync(went_well.set)
 
-        monkeypatch.setattr(runtime._kit.journal, "renew", counted)
         with trio.fail_after(10):
-            await seen.wait()
+            with _all_readers(runtime._kit.journal):
+                with pytest.raises(OpcodeError, match="too many read the journal"):
+                    runtime._kit.journal.last_position()
+                monkeypatch.setattr(runtime._kit.journal, "renew", watched)
+                await failed.wait()
+            await went_well.wait()
         await runtime.define("t", WAITING)
 
 

@@ -21,7 +21,7 @@ from opcode_runtime.engine.requests import Run
 from opcode_runtime.engine.run import ENDED, Parent, prepare
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import effects as fx
-from opcode_runtime.model.errors import ErrorCode, ErrorInfo, OpcodeError
+from opcode_runtime.model.errors import PASSING, ErrorCode, ErrorInfo, OpcodeError
 from opcode_runtime.model.outcome import Completed, Failed, Outcome
 from opcode_runtime.model.record import WorkflowRow
 from opcode_runtime.model.state import WorkflowState
@@ -30,8 +30,6 @@ Report = Callable[[cmd.AnyCommand], None]
 
 AGAIN_S = 1.0
 """After how long a command that was not taken is given again."""
-
-_PASSING = frozenset({ErrorCode.DEGRADED, ErrorCode.BUSY})
 
 
 async def run_child(kit: Kit, state: WorkflowState, effect: fx.RunChild, report: Report) -> None:
@@ -130,7 +128,7 @@ async def _command(
             await kit.peers.command(child, command, fresh=fresh)
             return
         except OpcodeError as error:
-            if error.code not in _PASSING:
+            if error.code not in PASSING:
                 raise
         await trio.sleep(AGAIN_S)
         if fresh is not None and kit.journal.workflow(child) is not None:

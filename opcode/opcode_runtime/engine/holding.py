@@ -12,9 +12,7 @@ from opcode_runtime.model import events as ev
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.record import WorkflowRow
 from opcode_runtime.model.state import HELD
-from opcode_runtime.storage import Append, Appended, Journal
-
-OPEN = frozenset({"pending", "active", "suspended"})
+from opcode_runtime.storage import OPEN, Append, Appended, Journal
 
 _BATCH = 100
 

@@ -16,10 +16,9 @@ from opcode_runtime.engine.requests import RemoveTemplate
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.events import TemplateRemoved
 from opcode_runtime.model.record import WorkflowRow
-from opcode_runtime.storage import Append, template_stream
+from opcode_runtime.storage import OPEN, Append, template_stream
 
 SHOWN_WORKFLOWS = 10
-_NOT_ENDED = ("pending", "active", "suspended")
 
 
 async def remove(kit: Kit, keys: Keys, request: RemoveTemplate) -> dict[str, Any]:
@@ -52,7 +51,7 @@ def _versions(kit: Kit, request: RemoveTemplate) -> list[str]:
 def _users(kit: Kit, request: RemoveTemplate) -> list[WorkflowRow]:
     """Workflows that use it and have not ended; one more than are shown, so that the answer can say so."""
     found: list[WorkflowRow] = []
-    for status in _NOT_ENDED:
+    for status in OPEN:
         found += kit.journal.workflows(
             status=status,
             template_name=request.name,

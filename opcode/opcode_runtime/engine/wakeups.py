@@ -20,7 +20,7 @@ import trio
 from opcode_runtime.engine.clock import Clock
 from opcode_runtime.engine.kit import Peers
 from opcode_runtime.model import commands as cmd
-from opcode_runtime.model.errors import ErrorCode, OpcodeError
+from opcode_runtime.model.errors import PASSING, ErrorCode, OpcodeError
 
 AGAIN_S = 5.0
 """After how long a workflow that was too busy to be woken is tried again."""
@@ -32,8 +32,6 @@ WAKES_AT_ONCE = 50
 
 _STALE_MAX = 100
 """So many entries may stand in the queue that say nothing any more, or as many as do say something."""
-
-_PASSING = frozenset({ErrorCode.BUSY, ErrorCode.DEGRADED})
 
 _log = structlog.get_logger("opcode.wakeups")
 
@@ -146,7 +144,7 @@ class Wakeups:
         except OpcodeError as error:
             _log.warning("workflow not woken", workflow_id=workflow_id, error=str(error))
             if error.code is not ErrorCode.NOT_FOUND:
-                self._try_again(wake, AGAIN_S if error.code in _PASSING else LATER_S)
+                self._try_again(wake, AGAIN_S if error.code in PASSING else LATER_S)
                 return
         if self._at.get(workflow_id) is wake:  # it was in memory all along, or it is gone
             del self._at[workflow_id]

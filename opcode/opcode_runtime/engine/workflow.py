@@ -37,7 +37,7 @@ from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.room import Level
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import events as ev
-from opcode_runtime.model.errors import ErrorCode, OpcodeError
+from opcode_runtime.model.errors import PASSING, ErrorCode, OpcodeError
 from opcode_runtime.model.state import ENDED, WorkflowState, WorkflowStatus
 from opcode_runtime.storage import Keep
 
@@ -49,9 +49,6 @@ REST_S = 30.0
 
 TURN_STEPS_MAX = 64
 TURN_S_MAX = 0.005
-
-_PASSING = frozenset({ErrorCode.DEGRADED, ErrorCode.BUSY})
-"""What a turn is held for: nothing was written, and the next attempt may go well."""
 
 _log = structlog.get_logger("opcode.workflow")
 
@@ -229,7 +226,7 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
                 await self.persist(events)
                 return self._keep_snapshot(at_rest=False)
             except Refused as error:
-                if error.code not in _PASSING or not self.seq or self.actor_inbox.draining:
+                if error.code not in PASSING or not self.seq or self.actor_inbox.draining:
                     raise
                 if not held:
                     held = True

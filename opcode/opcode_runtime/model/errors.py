@@ -71,6 +71,9 @@ MEANINGS: dict[ErrorCode, str] = {
     ErrorCode.INTERRUPTED: "The daemon ended while the step was running.",
 }
 
+PASSING = frozenset({ErrorCode.BUSY, ErrorCode.DEGRADED})
+"""Refusals that have written nothing and pass by themselves: the same again, a little later, may go well."""
+
 NOT_RETRYABLE: frozenset[ErrorCode] = frozenset(
     {
         ErrorCode.VALIDATION_ERROR,

@@ -41,10 +41,11 @@ from opcode_runtime.storage.journal import MAP_BYTES, Journal
 from opcode_runtime.storage.lmdb_store import LmdbStore
 from opcode_runtime.storage.port import Store
 from opcode_runtime.storage.pressure import Pressure
-from opcode_runtime.storage.projections import WORKFLOW_EVENTS, template_stream
+from opcode_runtime.storage.projections import OPEN, WORKFLOW_EVENTS, template_stream
 
 __all__ = [
     "MAP_BYTES",
+    "OPEN",
     "WORKFLOW_EVENTS",
     "Answer",
     "Append",

@@ -20,6 +20,7 @@ from opcode_runtime.model.definition import Template
 from opcode_runtime.model.record import DecisionRow, KeyRow, WorkflowRow
 
 OPEN = ("pending", "active", "suspended")
+"""States of a workflow that has not ended."""
 
 Event = ev.AnyEvent
 

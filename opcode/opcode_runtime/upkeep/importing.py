@@ -18,13 +18,13 @@ from typing import IO, Any, NamedTuple
 
 import msgspec
 
-from opcode_runtime.engine.holding import OPEN, holding_events
+from opcode_runtime.engine.holding import holding_events
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.events import AnyEvent, to_payload
 from opcode_runtime.model.record import WorkflowRow
 from opcode_runtime.model.state import HELD
-from opcode_runtime.storage import Append, Appended, AppendRejected, Journal
+from opcode_runtime.storage import OPEN, Append, Appended, AppendRejected, Journal
 from opcode_runtime.storage.codec import EVENT_TYPES
 from opcode_runtime.storage.projections import fold_workflow
 from opcode_runtime.upkeep.children import Progress, no_progress
