@@ -59,13 +59,19 @@ def _act(chance: random.Random, env: Any, table: Any) -> list[Any]:
         before = env.begin()
         for n in range(chance.randrange(8)):
             key, value = chance.choice(_KEYS), bytes([n])
-            match chance.randrange(5):
+            match chance.randrange(7):
                 case 0 | 1:
                     said.append(txn.put(key, value, db=table))
                 case 2:
                     said.append(txn.put(key, value, append=True, db=table))
                 case 3:
                     said.append(txn.delete(key, db=table))
+                case 4:
+                    said.append(txn.cursor(table).getmulti(chance.sample(_KEYS, 5)))
+                case 5:
+                    items = [(each, value) for each in chance.sample(_KEYS, 3)]
+                    append = chance.random() < 0.5
+                    said.append(txn.cursor(table).putmulti(items, append=append))
                 case _:
                     said.append(txn.put(key, value, overwrite=False, db=table))
             said.append((txn.get(key, db=table), txn.stat(table)["entries"]))

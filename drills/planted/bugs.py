@@ -110,21 +110,21 @@ def chain_unchecked() -> Iterator[None]:
 @contextmanager
 def head_apart() -> Iterator[None]:
     """Heads are written by a transaction of their own, after that of the events."""
-    put_head, append = Tables.put_head, Journal.append
+    put_heads, append = Tables.put_heads, Journal.append
     owed: list[Any] = []
 
-    def later(tables: Tables, _: Any, key: bytes, head: Any) -> None:
-        owed.append((tables, key, head))
+    def later(tables: Tables, _: Any, stream_keys: Any, heads: Any) -> None:
+        owed.append((tables, stream_keys, heads))
 
     def twice(journal: Journal, batch: Sequence[Any]) -> Any:
         answers = append(journal, batch)
         with journal._env.begin(write=True) as txn:
-            for tables, key, head in owed:
-                put_head(tables, txn, key, head)
+            for tables, stream_keys, heads in owed:
+                put_heads(tables, txn, stream_keys, heads)
             owed.clear()
         return answers
 
-    with patch.object(Tables, "put_head", later), patch.object(Journal, "append", twice):
+    with patch.object(Tables, "put_heads", later), patch.object(Journal, "append", twice):
         yield
 
 

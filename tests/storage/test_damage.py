@@ -204,7 +204,7 @@ def test_a_head_that_does_not_fit_the_last_record_is_noticed(journal: Journal) -
     key, tables = keys.text("w"), journal._tables
     with journal._env.begin(write=True) as txn:
         head = tables.head(txn, key)._replace(digest=bytes(16))
-        tables.put_head(txn, key, sealed_head(crc32(key), head)[1])
+        tables.put_heads(txn, [key], [sealed_head(crc32(key), head)[1]])
     with pytest.raises(JournalCorrupt, match="head does not fit"):
         journal.read("w")
 

@@ -6,6 +6,7 @@ anywhere.
 
 from opcode_runtime.storage.agents import agent_stream
 from opcode_runtime.storage.codec import Encoder, unpack
+from opcode_runtime.storage.collecting import uncollected
 from opcode_runtime.storage.entries import (
     Answer,
     Append,
@@ -81,5 +82,6 @@ __all__ = [
     "Taken",
     "agent_stream",
     "template_stream",
+    "uncollected",
     "unpack",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from opcode_runtime.storage import keys
-from opcode_runtime.storage.codec import Brief, row_brief
+from opcode_runtime.storage.briefs import Brief, row_brief
 from opcode_runtime.storage.errors import JournalCorrupt
 from opcode_runtime.storage.listing import listed_name
 from opcode_runtime.storage.projections import OPEN

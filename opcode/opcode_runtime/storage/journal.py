@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -44,7 +44,7 @@ from opcode_runtime.storage.opening import (
 )
 from opcode_runtime.storage.pressure import Pressure, used_bytes
 from opcode_runtime.storage.queries import Projections
-from opcode_runtime.storage.tables import Tables, Tail, Txn
+from opcode_runtime.storage.tables import Tables, Txn
 from opcode_runtime.storage.verification import Verification
 from opcode_runtime.storage.witness import Witness
 from opcode_runtime.storage.writer import Commit, overtaken
@@ -174,8 +174,7 @@ class Journal(Projections):
             JournalUnknown: the result of the commit is not known. Every later append raises it too.
             JournalLocked: another process writes to this journal. Every later append raises it too.
         """
-        with self._writing() as commit:
-            return [commit.apply(entry) for entry in batch]
+        return self._write(batch)
 
     def renew(self) -> None:
         """See whether this is still the journal's writer, and let go of what readers that were killed still hold.
@@ -240,45 +239,36 @@ class Journal(Projections):
 
     def _begin_epoch(self) -> None:
         """Claim the epoch. Without room for that the journal opens all the same; the first append claims it."""
-        with suppress(JournalFull), self._writing(always=True):
-            pass
+        with suppress(JournalFull):
+            self._write((), always=True)
 
-    @contextmanager
-    def _writing(self, *, always: bool = False) -> Iterator[Commit]:
+    def _write(self, batch: Sequence[Entry], *, always: bool = False) -> list[Answer]:
         """A write transaction that commits at the end, when something was written or `always` says so."""
         self._check_usable()
         self._settle_witness()
-        tail: Tail | None = None
-        with self._transaction() as txn:
+        txn, number = None, 0
+        try:
+            txn = self._env.begin(write=True)
+            number = txn.id()
             commit = self._commit(txn)
-            yield commit
-            if commit.changed or always:
-                tail = commit.finish()
+            answers = [commit.apply(entry) for entry in batch]
+            tail = commit.finish() if commit.changed or always else None
+            txn.commit()
+        except BaseException as error:
+            if txn is not None:
+                txn.abort()
+            if isinstance(error, lmdb.Error):
+                raise self._judged(error, number) from error
+            raise
         if tail is not None and self._witness is not None:
             self._witness.note(tail.commit, tail.root)
+        return answers
 
     def _commit(self, txn: Txn) -> Commit:
         try:
             return Commit(txn, self._tables, self._encoder, self.epoch)
         except JournalLocked as error:
             self._broken = error
-            raise
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Txn]:
-        txn, number = None, 0
-        try:
-            txn = self._env.begin(write=True)
-            number = txn.id()
-            yield txn
-            txn.commit()
-        except lmdb.Error as error:
-            if txn is not None:
-                txn.abort()
-            raise self._judged(error, number) from error
-        except BaseException:
-            if txn is not None:
-                txn.abort()
             raise
 
     def _judged(self, error: lmdb.Error, number: int) -> JournalError:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
+from functools import lru_cache
 
 _TEXT_BYTES_MAX = 200
 _U64 = struct.Struct(">Q")
@@ -30,6 +31,7 @@ def read_number(key: bytes) -> int:
     return value
 
 
+@lru_cache(maxsize=4096)
 def text(value: str) -> bytes:
     """A text as the beginning of a key."""
     raw = value.encode("utf-8", "surrogatepass")

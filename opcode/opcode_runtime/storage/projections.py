@@ -104,6 +104,9 @@ _KEYED = (ev.WorkflowCreated, ev.SignalReceived, ev.TemplateDefined)
 NAMING_EVENTS: frozenset[type] = frozenset({*_KEYED, ev.TemplateRemoved})
 """Types of the events that can put a template or an idempotency key in place, or hide a template."""
 
+PROJECTED: frozenset[type] = WORKFLOW_EVENTS | NAMING_EVENTS | {ev.DecisionRequested}
+"""Types of the events that change a row even where no decision is open; where one is, see `DECISION_EVENTS`."""
+
 
 def fold_workflow(row: WorkflowRow | None, stream: str, event: Event) -> WorkflowRow | None:
     """The row after an event; `row` itself is changed."""

@@ -18,7 +18,8 @@ import lmdb
 from opcode_runtime.model.record import DecisionRow, KeyRow, Record, WorkflowRow
 from opcode_runtime.storage import keys, projections
 from opcode_runtime.storage.blobs import Ledger
-from opcode_runtime.storage.codec import Brief, decode_row, references, unseal
+from opcode_runtime.storage.briefs import Brief
+from opcode_runtime.storage.codec import decode_row, references, unseal
 from opcode_runtime.storage.entries import EntryRefused, Prune
 from opcode_runtime.storage.errors import JournalCorrupt
 from opcode_runtime.storage.families import brief_of, family_of, is_ended

@@ -13,7 +13,8 @@ from opcode_runtime.model.record import AgentRow, DecisionRow, KeyRow, WorkflowR
 from opcode_runtime.storage import keys
 from opcode_runtime.storage.agents import agent_row, listed_agents
 from opcode_runtime.storage.blobs import fetching
-from opcode_runtime.storage.codec import decode_row, row_brief, unseal
+from opcode_runtime.storage.briefs import row_brief
+from opcode_runtime.storage.codec import decode_row, unseal
 from opcode_runtime.storage.entries import InboxMessage
 from opcode_runtime.storage.errors import JournalCorrupt
 from opcode_runtime.storage.inbox import messages_of, owners

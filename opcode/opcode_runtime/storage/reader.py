@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice, takewhile
 
 import lmdb
 
@@ -12,6 +13,7 @@ from opcode_runtime.model.record import Record
 from opcode_runtime.storage import keys
 from opcode_runtime.storage.blobs import fetching
 from opcode_runtime.storage.codec import DIGEST_BYTES, decode_record, place_of
+from opcode_runtime.storage.collecting import uncollected
 from opcode_runtime.storage.entries import Snapshot
 from opcode_runtime.storage.errors import (
     JournalClosed,
@@ -23,6 +25,9 @@ from opcode_runtime.storage.gaps import check_pruned
 from opcode_runtime.storage.rows import SLICE_ENTRIES, check_rows
 from opcode_runtime.storage.snapshots import digest_at, snapshot_of
 from opcode_runtime.storage.tables import Head, Tables, Txn, ascending
+
+_PART_RECORDS = 512
+"""So many records are looked up at once."""
 
 
 class StreamReader:
@@ -138,40 +143,76 @@ def read_stream(
     """As `StreamReader.read`, in a transaction that is there."""
     key = keys.text(stream)
     head = tables.head(txn, key)
-    previous = digest_at(txn, tables, stream, after_seq)
-    fetch = fetching(txn, tables)
-    records: list[Record] = []
-    seq = after_seq
-    for entry, position in ascending(txn, tables.index, key, key + keys.number(after_seq + 1)):
-        if limit is not None and len(records) >= limit:
-            return records
-        seq += 1
-        if keys.read_number(entry) != seq:
-            raise JournalCorrupt("the record is missing", stream=stream, seq=seq)
-        value = _record_at(txn, tables, position, stream, seq)
-        place = keys.read_number(position)
-        records.append(decode_record(value, place, stream, seq, previous, fetch))
-        previous = value[-DIGEST_BYTES:]
-    _check_end(stream, head, seq, previous, after_seq)
+    wanted = max(0, head.seq - after_seq)
+    count = wanted if limit is None else min(wanted, limit)
+    with uncollected(count):
+        records, digest = _records(txn, tables, stream, after_seq, count)
+    seq = after_seq + len(records)
+    goes_on = next(ascending(txn, tables.index, key, key + keys.number(seq + 1)), None) is not None
+    if limit is None or len(records) < limit or not goes_on:
+        _check_end(stream, head, seq, digest, after_seq, goes_on=goes_on)
     return records
 
 
-def _check_end(stream: str, head: Head, seq: int, digest: bytes, after_seq: int) -> None:
-    if seq == after_seq and after_seq > head.seq:
+def _records(
+    txn: Txn, tables: Tables, stream: str, seq: int, count: int
+) -> tuple[list[Record], bytes]:
+    """The `count` records behind `seq`, or all that there are, and the digest of the last one."""
+    digest, fetch = digest_at(txn, tables, stream, seq), fetching(txn, tables)
+    records: list[Record] = []
+    end = seq + count
+    while seq < end:
+        wanted = min(_PART_RECORDS, end - seq)
+        entries, values = _part(txn, tables, keys.text(stream), seq, wanted)
+        for position, value in values:
+            seq += 1
+            place = keys.read_number(position)
+            records.append(decode_record(value, place, stream, seq, digest, fetch))
+            digest = value[-DIGEST_BYTES:]
+        if len(values) < entries:
+            raise JournalCorrupt("the record is missing", stream=stream, seq=seq + 1)
+        if entries < wanted:
+            break
+    return records, digest
+
+
+def _part(
+    txn: Txn, tables: Tables, key: bytes, seq: int, count: int
+) -> tuple[int, list[tuple[bytes, bytes]]]:
+    """How many of `count` entries the index has behind `seq`; position and value of their records up to a hole."""
+    cursor = txn.cursor(tables.index)
+    found = cursor.set_range(key + keys.number(seq + 1))
+    entries = list(islice(cursor.iternext(), count)) if found else []
+    while entries and not entries[-1][0].startswith(key):
+        entries.pop()
+    numbers = range(seq + 1, seq + 1 + len(entries))
+    if [entry for entry, _ in entries] != [key + keys.number(each) for each in numbers]:
+        pairs = zip(entries, numbers, strict=True)
+        sound = takewhile(lambda pair: pair[0][0] == key + keys.number(pair[1]), pairs)
+        return len(entries), _found(txn, tables, [entry[1] for entry, _ in sound])
+    return len(entries), _found(txn, tables, [position for _, position in entries])
+
+
+def _found(txn: Txn, tables: Tables, positions: list[bytes]) -> list[tuple[bytes, bytes]]:
+    """Positions and values of records, up to the first that is not there."""
+    found = txn.cursor(tables.records).getmulti(positions)
+    if len(found) < len(positions):
+        pairs = zip(positions, found, strict=False)
+        return [value for _, value in takewhile(lambda pair: pair[0] == pair[1][0], pairs)]
+    return found
+
+
+def _check_end(
+    stream: str, head: Head, seq: int, digest: bytes, after_seq: int, *, goes_on: bool
+) -> None:
+    if seq == after_seq and after_seq > head.seq and not goes_on:
         return  # asked for what lies behind the end
     if seq < head.seq:
         raise JournalCorrupt("the record is missing", stream=stream, seq=seq + 1)
-    if seq > head.seq:
-        raise JournalCorrupt("the record lies behind the head", stream=stream, seq=head.seq + 1)
+    if goes_on:
+        raise JournalCorrupt("the record lies behind the head", stream=stream, seq=seq + 1)
     if digest != head.digest:
         raise JournalCorrupt("the head does not fit the last record", stream=stream, seq=seq)
-
-
-def _record_at(txn: Txn, tables: Tables, position: bytes, stream: str, seq: int) -> bytes:
-    value = txn.get(position, db=tables.records)
-    if value is None:
-        raise JournalCorrupt("the record is missing", stream=stream, seq=seq)
-    return value
 
 
 def _read_all(txn: Txn, tables: Tables, after_position: int, limit: int) -> list[Record]:

@@ -5,13 +5,18 @@ Rule 1: an append whose `expected_seq` is not the stream's last seq is rejected 
 Rule 2: appends of one batch to the same stream chain: the second expects the last seq of the first.
 Rule 3: a head or row is read at most once and written at most once per commit, whatever the number
     of events; unless something is pruned in between, which works on what is written.
+Rule 4: records, their index entries and heads are gathered and written table by table, in the order of
+    their keys: LMDB then finds each place next to the last one. Whoever reads one of these tables before the end of
+    the commit has them written first.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from operator import attrgetter
+from types import MappingProxyType
 from typing import Any
 from zlib import crc32
 
@@ -22,7 +27,14 @@ from opcode_runtime.model.events import AnyEvent, DecisionRequested
 from opcode_runtime.model.record import DecisionRow, WorkflowRow
 from opcode_runtime.storage import keys, projections
 from opcode_runtime.storage.blobs import Ledger
-from opcode_runtime.storage.codec import DIGEST_BYTES, Encoder, decode_row, references, seal
+from opcode_runtime.storage.codec import (
+    DIGEST_BYTES,
+    Encoder,
+    decode_row,
+    place_of,
+    references,
+    seal,
+)
 from opcode_runtime.storage.entries import (
     Answer,
     Append,
@@ -42,36 +54,37 @@ from opcode_runtime.storage.entries import (
 )
 from opcode_runtime.storage.errors import JournalCorrupt, JournalLocked
 from opcode_runtime.storage.inbox import Inboxes
+from opcode_runtime.storage.keys import number
 from opcode_runtime.storage.listing import ended_key, listing_keys, raw, wakeup_key
+from opcode_runtime.storage.projections import PROJECTED
 from opcode_runtime.storage.pruning import Pruning
 from opcode_runtime.storage.rows import Rows
 from opcode_runtime.storage.snapshots import digest_at, put_snapshot
-from opcode_runtime.storage.tables import HeadFields, Tables, Tail, Txn, ascending, sealed_head
+from opcode_runtime.storage.tables import (
+    HeadFields,
+    Tables,
+    Tail,
+    Txn,
+    ascending,
+    put_all,
+    sealed_head,
+)
 
 _MESSAGE_BITS = 24
 """Numbers of messages: so many of a commit, behind the commit's own."""
 
 
 class _Stream:
-    """A stream as the transaction sees it."""
+    """A stream as the transaction sees it. `positions` are those of its events that are not written yet."""
 
-    __slots__ = (
-        "at",
-        "decisions",
-        "digest",
-        "ended",
-        "key",
-        "key_sum",
-        "known_seq",
-        "listed",
-        "mark",
-        "pending",
-        "row",
-        "row_read",
-        "seq",
-        "stored",
-        "wakeup",
-    )
+    row: WorkflowRow | None = None
+    row_read = False
+    row_value: bytes | None = None
+    listed: frozenset[bytes] = frozenset()
+    wakeup: bytes | None = None
+    ended: bytes | None = None
+    decisions: dict[str, DecisionRow] | None = None
+    stored: Mapping[str, DecisionRow] = MappingProxyType({})
 
     def __init__(self, key: bytes, key_sum: int, mark: int, head: HeadFields) -> None:
         self.key = key
@@ -79,13 +92,10 @@ class _Stream:
         self.mark = mark
         self.seq, self.digest, self.at, self.pending = head
         self.known_seq = self.seq
-        self.row: WorkflowRow | None = None
-        self.row_read = False
-        self.listed: set[bytes] = set()
-        self.wakeup: bytes | None = None
-        self.ended: bytes | None = None
-        self.decisions: dict[str, DecisionRow] | None = None
-        self.stored: dict[str, DecisionRow] = {}
+        self.positions: list[int] = []
+
+
+_key_of = attrgetter("key")
 
 
 class Commit:
@@ -110,6 +120,7 @@ class Commit:
         self._pruned = self._before.pruned
         self._at = self._before.at
         self._digests: list[bytes] = []
+        self._records: list[bytes] = []
         self._streams: dict[str, _Stream] = {}
         self.changed = False
 
@@ -120,9 +131,7 @@ class Commit:
             EventUnstorable, JournalCorrupt: `stream` says whose entry is at fault.
         """
         try:
-            if isinstance(entry, Append):
-                return self._append(entry)
-            return self._apply(entry)
+            return self._append(entry) if isinstance(entry, Append) else self._apply(entry)
         except JournalCorrupt as error:
             stream = _at_fault(entry) or error.stream
             raise JournalCorrupt(error.reason, stream=stream, seq=error.seq) from error
@@ -178,6 +187,7 @@ class Commit:
         stream = self._stream(keep.stream)
         digest = stream.digest
         if keep.seq != stream.seq:
+            self._flush_records()
             digest = digest_at(self._txn, self._tables, keep.stream, keep.seq)
         if not digest:
             reason = f"it has no event {keep.seq}: it ends at {stream.seq}"
@@ -209,27 +219,68 @@ class Commit:
         return tail
 
     def _flush_streams(self) -> None:
-        for stream in self._streams.values():
-            self._flush(stream)
+        self._flush_records()
+        changed = [each for each in self._streams.values() if each.seq != each.known_seq]
+        self._flush_heads(changed)
+        for stream in changed:
+            if stream.row is not None:
+                self._flush_row(stream, stream.row)
+            if stream.decisions is not None:
+                self._flush_decisions(stream.stored, stream.decisions)
         self._streams.clear()
 
+    def _flush_records(self) -> None:
+        """Write the records that were gathered, and their index entries."""
+        records = self._records
+        if not records:
+            return
+        txn, tables = self._txn, self._tables
+        first = self._position - len(records) + 1
+        positions = map(number, range(first, self._position + 1))
+        if not put_all(txn, tables.records, positions, records, append=True):
+            stream, seq = place_of(records[0])
+            raise JournalCorrupt("a record stands behind the last one", stream=stream, seq=seq)
+        records.clear()
+        entries: list[bytes] = []
+        places: list[bytes] = []
+        for each in sorted(self._streams.values(), key=_key_of):
+            start = each.seq - len(each.positions) + 1
+            entries += map(each.key.__add__, map(number, range(start, each.seq + 1)))
+            places += map(number, each.positions)
+            each.positions.clear()
+        put_all(txn, tables.index, entries, places)
+
+    def _flush_heads(self, changed: list[_Stream]) -> None:
+        changed.sort(key=_key_of)
+        heads: list[bytes] = []
+        for stream in changed:
+            mark, value = sealed_head(
+                stream.key_sum, (stream.seq, stream.digest, stream.at, stream.pending)
+            )
+            heads.append(value)
+            self._rows.added.append(mark)
+            self._rows.gone.append(stream.mark)
+        self._tables.put_heads(self._txn, list(map(_key_of, changed)), heads)
+
     def _write(self, stream: _Stream, name: str, events: Sequence[AnyEvent]) -> None:
-        put, tables, encoder = self._txn.put, self._tables, self._encoder
+        encoder, epoch, seq, digest = self._encoder, self._epoch, stream.seq, stream.digest
+        position, record = self._position, encoder.record
         for event in events:
-            seq = stream.seq + 1
-            value, digest = encoder.record(event, self._epoch, name, seq, stream.digest)
+            seq += 1
+            position += 1
+            value, digest = record(event, epoch, name, seq, digest)
             if encoder.blobs:
                 self._ledger.add(encoder.take_blobs())
-            position = keys.number(self._position + 1)
-            if not put(position, value, append=True, db=tables.records):
-                raise JournalCorrupt("a record stands behind the last one", stream=name, seq=seq)
-            put(stream.key + keys.number(seq), position, db=tables.index)
-            self._position += 1
-            stream.seq, stream.digest, stream.at = seq, digest, event.at
+            self._records.append(value)
             self._digests.append(digest)
-            self._project(stream, name, event)
+            stream.positions.append(position)
+            stream.seq = seq
+            if stream.pending or type(event) in PROJECTED:
+                self._project(stream, name, event)
         if events:
-            self._at = events[-1].at
+            stream.digest = digest
+            stream.at = self._at = events[-1].at
+            self._position = position
             self.changed = True
 
     def _project(self, stream: _Stream, name: str, event: AnyEvent) -> None:
@@ -266,10 +317,10 @@ class Commit:
         if stream.row_read:
             return
         stream.row_read = True
-        value = self._txn.get(stream.key, db=self._tables.workflows)
+        value = stream.row_value = self._txn.get(stream.key, db=self._tables.workflows)
         if value is not None:
             stream.row = decode_row(stream.key, value, WorkflowRow, self._ledger.fetch)
-            stream.listed = set(listing_keys(stream.row))
+            stream.listed = frozenset(listing_keys(stream.row))
             stream.wakeup, stream.ended = wakeup_key(stream.row), ended_key(stream.row)
 
     def _read_decisions(self, stream: _Stream) -> dict[str, DecisionRow]:
@@ -283,22 +334,9 @@ class Commit:
             stream.decisions = dict(stream.stored)
         return stream.decisions
 
-    def _flush(self, stream: _Stream) -> None:
-        if stream.seq == stream.known_seq:
-            return
-        head = (stream.seq, stream.digest, stream.at, stream.pending)
-        mark, value = sealed_head(stream.key_sum, head)
-        self._tables.put_head(self._txn, stream.key, value)
-        self._rows.added.append(mark)
-        self._rows.gone.append(stream.mark)
-        if stream.row is not None:
-            self._flush_row(stream, stream.row)
-        if stream.decisions is not None:
-            self._flush_decisions(stream.stored, stream.decisions)
-
     def _flush_row(self, stream: _Stream, row: WorkflowRow) -> None:
         rows, tables = self._rows, self._tables
-        self._put_row(tables.workflows, stream.key, row)
+        self._put_over(tables.workflows, stream.key, row, stream.row_value)
         wanted, name = set(listing_keys(row)), raw(row.id)
         for key in stream.listed - wanted:
             rows.unlink(tables.listings, key)
@@ -309,15 +347,21 @@ class Commit:
 
     def _put_row(self, table: lmdb._Database, key: bytes, row: Any) -> None:
         """Write a row in the place of one that may be there, and count what both refer to."""
-        old = self._drop_references(table, key)
-        self._rows.replace(table, key, self._encoder.row(key, row), old)
-        self._ledger.add(self._encoder.take_blobs())
+        self._put_over(table, key, row, self._txn.get(key, db=table))
 
-    def _drop_references(self, table: lmdb._Database, key: bytes) -> bytes | None:
+    def _put_over(self, table: lmdb._Database, key: bytes, row: Any, old: bytes | None) -> None:
+        """As `_put_row`, for whoever knows what is there: `old`."""
+        if old is not None:
+            self._ledger.drop(references(old, sealed=True))
+        self._rows.replace(table, key, self._encoder.row(key, row), old)
+        if self._encoder.blobs:
+            self._ledger.add(self._encoder.take_blobs())
+
+    def _drop_row(self, table: lmdb._Database, key: bytes) -> None:
         value = self._txn.get(key, db=table)
         if value is not None:
             self._ledger.drop(references(value, sealed=True))
-        return value
+        self._rows.delete(table, key)
 
     def _move(self, table: lmdb._Database, old: bytes | None, new: bytes | None, name: str) -> None:
         if old == new:
@@ -327,13 +371,14 @@ class Commit:
         if new is not None:
             self._rows.put(table, new, seal(new, raw(name)))
 
-    def _flush_decisions(self, old: dict[str, DecisionRow], new: dict[str, DecisionRow]) -> None:
+    def _flush_decisions(
+        self, old: Mapping[str, DecisionRow], new: Mapping[str, DecisionRow]
+    ) -> None:
         rows, tables = self._rows, self._tables
         for row in old.values():
             if new.get(row.id) is not row:
                 key = keys.decision(row.workflow_id, row.id)
-                self._drop_references(tables.decisions, key)
-                rows.delete(tables.decisions, key)
+                self._drop_row(tables.decisions, key)
                 rows.unlink(tables.asked, keys.moment(row.created_at) + key)
         for row in new.values():
             if old.get(row.id) is not row:

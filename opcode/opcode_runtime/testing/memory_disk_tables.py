@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 import lmdb
@@ -274,6 +274,18 @@ class MemoryCursor:
         written = self._txn.put(key, value, append=append, db=self._db, **more)
         self.set_key(key)
         return written
+
+    def putmulti(
+        self, items: Iterable[tuple[bytes, bytes]], append: bool = False, **more: Any
+    ) -> tuple[int, int]:
+        """Put all of them; how many there were, and how many of them were written."""
+        written = [self.put(key, value, append=append, **more) for key, value in items]
+        return len(written), sum(written)
+
+    def getmulti(self, keys: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
+        """Those keys that are there, each with its value."""
+        found = ((key, self.get(key)) for key in keys)
+        return [(key, value) for key, value in found if value is not None]
 
     def delete(self, dupdata: bool = False) -> bool:  # noqa: ARG002 - as LMDB
         """Take away what stands here and go on to what follows; False when it stands nowhere."""
