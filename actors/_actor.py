@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-import os
+import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
@@ -52,9 +52,15 @@ _log = logging.getLogger("actors")
 _HOOKS = ("on_start", "on_receive", "on_stop", "on_failure")
 
 
+_CHANCE = random.Random()
+
+
 def _new_urn() -> str:
-    """A name like pykka's: a random UUID (RFC 9562, version 4), without the cost of making a UUID object of it."""
-    digits = os.urandom(16).hex()
+    """A name like pykka's: a random UUID (RFC 9562, version 4), without the cost of making a UUID object of it.
+
+    Nor does it ask the system for chance, which lets other threads run: it has to be unique, not secret.
+    """
+    digits = f"{random.getrandbits(128):032x}"
     return f"urn:uuid:{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
@@ -212,8 +218,12 @@ class TrioActor(MessageHandling, _Base, Generic[M_contra, R_co]):
         finally:
             if not ended:
                 reason = ActorCancelled(f"actor {self._actor_ref.name!r} was cancelled")
-            with trio.CancelScope(shield=True):
-                reason = await self._end(self._failure or reason)
+            reason = self._failure or reason
+            if reason is None:  # it has wound down: there is nothing left to wait for
+                await self._end(None)
+            else:
+                with trio.CancelScope(shield=True):
+                    reason = await self._end(reason)
         return reason
 
     async def _start_up(self, parent: Parent) -> None:
@@ -249,7 +259,8 @@ class TrioActor(MessageHandling, _Base, Generic[M_contra, R_co]):
         self._actor_ref._end(reason)
         if self._observation is not None:
             self._observation.stopped(self._actor_ref, reason)
-        self._actor_ref._living = None
+        # No circle is left behind: most actors are many and short-lived, and only a full collection would find it.
+        self._actor_ref._living = self._tasks = None
         return reason
 
     async def _call_on_failure(self, reason: Exception) -> None:

@@ -123,8 +123,9 @@ class Mailbox:
         self.owner_task: trio.lowlevel.Task | None = None
         self.closed = False
         self.draining = False
-        self._user: deque[Envelope] = deque()
-        self._system: deque[Envelope] | None = None  # most actors never need it
+        # An empty deque takes 760 bytes, and most actors wait: they have none.
+        self._user: deque[Envelope] | None = None
+        self._system: deque[Envelope] | None = None
         self._returned: deque[Envelope] | None = None
         self._putters: OrderedDict[trio.lowlevel.Task, Envelope] | None = None
         self._reader: trio.lowlevel.Task | None = None
@@ -195,17 +196,19 @@ class Mailbox:
 
     def put_nowait(self, envelope: Envelope) -> None:
         """Accept the envelope at once or raise `MailboxFull` or `ActorDeadError`."""
-        if len(self._user) >= self.size_max:
+        if self._is_full():
             self._refuse_full()
         if not self.accepting():
             self._refuse_dead()
+        if self._user is None:
+            self._user = deque()
         self._user.append(envelope)
         self._accepted += 1
         if self._reader is not None:
             self.wake()
 
     def _put_newest(self, envelope: Envelope) -> None:
-        if len(self._user) >= self.size_max and self.accepting():
+        if self._user and self._is_full() and self.accepting():
             self._dropped += 1
             self._user.popleft().drop(
                 MailboxFull(
@@ -216,7 +219,7 @@ class Mailbox:
 
     async def aput(self, envelope: Envelope) -> None:
         """Accept the envelope, waiting for room. Cancelled while waiting: it was never accepted."""
-        if len(self._user) < self.size_max:
+        if not self._is_full():
             self.put_nowait(envelope)
             await trio.lowlevel.checkpoint_if_cancelled()
             return
@@ -261,6 +264,9 @@ class Mailbox:
         self.wake()
         return every
 
+    def _is_full(self) -> bool:
+        return self._user is not None and len(self._user) >= self.size_max
+
     def _refuse_full(self) -> NoReturn:
         if not self.accepting():
             self._refuse_dead()
@@ -299,6 +305,7 @@ class Mailbox:
         Not a coroutine function itself, which saves every idle actor a frame: await the result at once.
         """
         if self.empty() and not self.draining:
+            self._user = self._system = self._returned = None
             self._reader = trio.lowlevel.current_task()
             self._reader.custom_sleep_data = self  # until it is woken by whomever: trio clears it
             return trio.lowlevel.wait_task_rescheduled(_abort_wait)  # noqa: ASYNC105
@@ -336,11 +343,10 @@ class Mailbox:
         """Take nothing any more. Returns what was accepted and not taken, in order, system lane first."""
         self.closed = True
         self._turn_putters_away()
-        user = [*(self._returned or ()), *self._user]
+        user = [*(self._returned or ()), *(self._user or ())]
         left = [*(self._system or ()), *user]
         self._unhandled = len(user)
-        self._system = self._returned = None
-        self._user.clear()
+        self._user = self._system = self._returned = None
         return left
 
     def _turn_putters_away(self) -> None:
@@ -352,7 +358,7 @@ class Mailbox:
         """Counts since the actor began, and what is waiting now."""
         return MailboxStatistics(
             size_max=self.size_max,
-            user_queued=len(self._user),
+            user_queued=len(self._user or ()),
             system_queued=len(self._system or ()),
             returned_queued=len(self._returned or ()),
             senders_waiting=len(self._putters or ()),

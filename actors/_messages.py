@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MessageHandling", "Parent"]
 
-_UNUSUAL_MESSAGES = (ProxyCall, ProxyGetAttr, ProxySetAttr, TimerFired)
+_UNUSUAL_MESSAGES = frozenset({ProxyCall, ProxyGetAttr, ProxySetAttr, TimerFired})
 _MESSAGES_PER_CHECKPOINT = 64  # a checkpoint costs about as much as handling two short messages
 
 
@@ -197,7 +197,7 @@ class MessageHandling:
                 self._observation.handled(self._actor_ref, message, took_s)
 
     async def _dispatch(self, message: Any) -> Any:
-        if not isinstance(message, _UNUSUAL_MESSAGES):
+        if type(message) not in _UNUSUAL_MESSAGES:
             return await self.on_receive(message)
         if type(message) is TimerFired:
             is_due = self._timers is not None and self._timers.take(message)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import pykka
@@ -84,9 +85,8 @@ class Registry(Generic[K]):
 
         Raises `ActorStartError` if it cannot start, `ActorDeadError` if the supervisor is not running.
         """
-        spec = ChildSpec(
-            self._name_of(key), lambda: self._make(key, factory), self._restart, self._shutdown_s
-        )
+        make = partial(self._make, key, factory)
+        spec = ChildSpec(self._name_of(key), make, self._restart, self._shutdown_s)
         return await self._supervisor.get_or_start(spec)
 
     async def ask(

@@ -2,7 +2,7 @@
 
 Rules.
 - The nursery is opened with the first task, in a task of its own beside the actor: an actor without child
-  tasks pays nothing.
+  tasks pays nothing. If that first one is the actor's own code, that task carries it out itself.
 - It has a nursery's semantics: an exception in one task cancels the others and fails the actor.
 - `aclose` cancels them and returns when the last one is over. A task that goes on although it was cancelled is
   left where it stands when it is abandoned, or by and by (see `_drive`).
@@ -11,7 +11,6 @@ Rules.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
 from typing import Any
 
 import trio
@@ -32,9 +31,11 @@ class ActorTasks:
     """
 
     __slots__ = (
+        "_closers",
         "_closing",
         "_drives",
         "_failed",
+        "_first",
         "_nursery",
         "_over",
         "_owner",
@@ -50,8 +51,10 @@ class ActorTasks:
         self._owner = owner
         self._drives: set[Drive[Any]] = set()
         self._nursery: trio.Nursery | None = None
-        self._over = trio.Event()
+        self._over = False
+        self._closers: trio.Event | None = None
         self._waiting: list[_Start] = []
+        self._first: _Start | None = None
         self._closing = False
         host.start_soon(self._run, name=f"tasks of {owner.owner_name}")
 
@@ -59,7 +62,10 @@ class ActorTasks:
         self, async_fn: Callable[..., Awaitable[Any]], *args: Any, name: str | None = None
     ) -> None:
         """Start a task of the actor's own code, which can be abandoned."""
-        self.start_part(partial(self._step, async_fn, *args), name=name or async_fn)
+        if self._nursery is None and self._first is None and not self._waiting:
+            self._first = (async_fn, args, name or async_fn)
+        else:
+            self.start_part(self._step, async_fn, *args, name=name or async_fn)
 
     def start_part(
         self, async_fn: Callable[..., Awaitable[Any]], *args: Any, name: object = None
@@ -74,6 +80,7 @@ class ActorTasks:
         """Cancel every task; those not begun never begin."""
         self._closing = True
         self._waiting.clear()
+        self._first = None
         self._doom()
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
@@ -105,7 +112,10 @@ class ActorTasks:
     async def aclose(self) -> None:
         """Cancel every task and wait until the last is over."""
         self.cancel()
-        await self._over.wait()
+        if not self._over:
+            if self._closers is None:
+                self._closers = trio.Event()
+            await self._closers.wait()
 
     async def _run(self) -> None:
         try:
@@ -117,8 +127,9 @@ class ActorTasks:
             self._failed(single_cause(group))
         finally:
             self._nursery = None
-            self._closing = True
-            self._over.set()
+            self._closing = self._over = True
+            if self._closers is not None:
+                self._closers.set()
 
     async def _host_tasks(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -126,4 +137,15 @@ class ActorTasks:
             for async_fn, args, name in self._waiting:
                 nursery.start_soon(async_fn, *args, name=name)
             self._waiting.clear()
+            if self._first is not None:
+                await self._carry_out_first(*self._first)
             await trio.sleep_forever()
+
+    async def _carry_out_first(
+        self, async_fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...], name: object
+    ) -> None:
+        self._first = None
+        task = trio.lowlevel.current_task()
+        before, task.name = task.name, str(getattr(name, "__qualname__", name))
+        await self._step(async_fn, *args)
+        task.name = before

@@ -109,7 +109,9 @@ class Citizen(TrioActor):
     async def on_receive(self, message: Parcel | Beat) -> int:
         ledger = self.town.ledger
         ledger.expect("I-A2", not self.busy, "two handlers at once")
-        ledger.expect("I-A3", len(self.actor_inbox._user) <= self.mailbox_size_max, "too many")
+        ledger.expect(
+            "I-A3", len(self.actor_inbox._user or ()) <= self.mailbox_size_max, "too many"
+        )
         if isinstance(message, Beat):
             ledger.expect("I-A4", message == self.beat, "a timer that was replaced or cancelled")
             return message.serial

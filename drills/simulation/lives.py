@@ -22,6 +22,7 @@ from drills.simulation.quiet import check_quiet
 from drills.simulation.script import Script
 from opcode_runtime import OpcodeError, Runtime, Settings, open_runtime
 from opcode_runtime.actions import builtin_registry
+from opcode_runtime.engine.hub import Hub
 from opcode_runtime.engine.templates import Templates
 from opcode_runtime.model.settings import Limits
 from opcode_runtime.storage import Journal
@@ -100,7 +101,7 @@ class World:
         registry = builtin_registry()
         for each in Script(self.scenario, None, self.disk).actions():  # type: ignore[arg-type]
             registry.register(each)
-        return Templates(journal, registry, self.settings)
+        return Templates(journal, Hub(), registry, self.settings)
 
     async def live(self, _: random.Random) -> None:
         """One process after another."""

@@ -193,9 +193,9 @@ def _report(ports: Ports) -> Any:
 
         is_tick = isinstance(command, cmd.Tick)
         if ports.on("double reports") and not is_tick and ports.chance.random() < 0.3:
-            actor.begin(lambda: later(ports.chance.choice((0.0, 1.0, 20.0))), "again")
+            actor.begin(lambda: later(ports.chance.choice((0.0, 1.0, 20.0))))
         if ports.on("late reports") and not is_tick and ports.chance.random() < 0.2:
-            actor.begin(lambda: later(ports.chance.choice((0.0, 0.5, 15.0))), "late")
+            actor.begin(lambda: later(ports.chance.choice((0.0, 0.5, 15.0))))
         else:
             real(actor, command)
 

@@ -13,7 +13,7 @@ import trio
 from drills.simulation.ledger import Followed, Ledger
 from opcode_runtime import Runtime
 from opcode_runtime.core.wanted import wanted
-from opcode_runtime.engine.effects import _moment
+from opcode_runtime.engine.moments import moment
 from opcode_runtime.engine.workflow import WorkflowActor
 
 BACK_OFF_S = 10.0
@@ -62,7 +62,7 @@ def _check_living(ledger: Ledger, followed: Followed, actor: WorkflowActor) -> N
 
 
 def _check_resting(runtime: Runtime, ledger: Ledger, followed: Followed) -> None:
-    moments = [_moment(effect) for effect in wanted(followed.plan, followed.state)]
+    moments = [moment(effect) for effect in wanted(followed.plan, followed.state)]
     if None in moments:
         wishes = wanted(followed.plan, followed.state)
         ledger.breaks("I-R1 running_equals_wanted", f"{followed.label} rests and wants {wishes}")

@@ -6,6 +6,7 @@ Each is the kind of mistake a change to the code could make.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -94,7 +95,7 @@ def lost_on_passivation_accepted_at_the_last_instant(patch: pytest.MonkeyPatch) 
             await mailbox.wait()
         if scope.cancelled_caught:
             mailbox.drain()
-            mailbox._user.clear()
+            mailbox._user = None
 
     patch.setattr(TrioActor, "_wait_idle", wait_idle)
 
@@ -270,7 +271,7 @@ def newest_message_first(patch: pytest.MonkeyPatch) -> None:
     pop = Mailbox.pop
 
     def swapped(self: Mailbox) -> Envelope | None:
-        if len(self._user) > 1:
+        if self._user and len(self._user) > 1:
             self._user[0], self._user[1] = self._user[1], self._user[0]
         return pop(self)
 
@@ -282,7 +283,7 @@ def unstashed_after_newer_messages(patch: pytest.MonkeyPatch) -> None:
     """What was put off goes to the end of the queue."""
 
     def put_back(self: Mailbox, envelopes: list[Envelope], *_: object) -> list[Envelope]:
-        self._user.extend(envelopes)
+        self._user = deque([*(self._user or ()), *envelopes])
         self.wake()
         return []
 
@@ -319,7 +320,7 @@ def system_messages_wait_their_turn(patch: pytest.MonkeyPatch) -> None:
     """There is one lane for all."""
 
     def put_system(self: Mailbox, envelope: Envelope) -> None:
-        self._user.append(envelope)
+        self._user = deque([*(self._user or ()), envelope])
         self.wake()
 
     patch.setattr(Mailbox, "put_system", put_system)

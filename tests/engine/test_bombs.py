@@ -182,7 +182,8 @@ async def test_what_is_too_much_for_the_memory_is_refused_at_once(
 async def test_in_the_output_a_bomb_fails_the_workflow(runtime: Runtime) -> None:
     definition = {"steps": [echoing("b", 1)], "output": {"x": f"${{{{{NESTED}}}}}"}}
     cause = innermost(await blown(runtime, definition))
-    assert (cause["code"], cause["details"]["limit"]) == ("EXECUTION_ERROR", "cpu")
+    assert cause["code"] == "EXECUTION_ERROR"
+    assert cause["details"]["limit"] in LIMITED
 
 
 @pytest.mark.parametrize(

@@ -152,8 +152,8 @@ class Tasks:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
 
-    def begin(self, fn: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
-        self._nursery.start_soon(fn, name=name)
+    def begin(self, fn: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._nursery.start_soon(fn)
 
     def report(self, command: cmd.AnyCommand) -> None:
         raise AssertionError(f"{command} was reported")

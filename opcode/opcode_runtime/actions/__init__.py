@@ -6,11 +6,12 @@
 
 from opcode_runtime.actions.builtin import BUILTIN_ACTIONS, builtin_registry
 from opcode_runtime.actions.call import Call
+from opcode_runtime.actions.egress import EgressPolicy, check_egress
 from opcode_runtime.actions.params import check_params, param_warnings, read_params, takes_secrets
 from opcode_runtime.actions.perform import perform, perform_in_place
 from opcode_runtime.actions.registry import Action, Registry, action
 from opcode_runtime.actions.resources import ActionResources, open_action_resources
-from opcode_runtime.actions.settings import ActionSettings
+from opcode_runtime.actions.settings import ActionSettings, HttpLimits, ShellLimits
 
 __all__ = [
     "BUILTIN_ACTIONS",
@@ -18,9 +19,13 @@ __all__ = [
     "ActionResources",
     "ActionSettings",
     "Call",
+    "EgressPolicy",
+    "HttpLimits",
     "Registry",
+    "ShellLimits",
     "action",
     "builtin_registry",
+    "check_egress",
     "check_params",
     "open_action_resources",
     "param_warnings",

@@ -38,6 +38,7 @@ class Call:
         timeout_s: deadline of this attempt; None means the action's own.
         settings: permissions and limits.
         resources: what is shared between calls; without it an action opens its own for the one call.
+        min_isolation: the least that the definition demands of the fence around commands; None demands nothing.
         children_dir: where supervisors of child processes record themselves.
         secrets: resolved secret values in the parameters, so that a redirect elsewhere does not carry them along.
         context: the workflow's context as it was when the attempt began; only to be read.
@@ -55,6 +56,7 @@ class Call:
     settings: ActionSettings = field(default_factory=ActionSettings)
     resources: ActionResources | None = None
     children_dir: Path | None = None
+    min_isolation: str | None = None
     secrets: tuple[str, ...] = ()
     context: Mapping[str, Any] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)

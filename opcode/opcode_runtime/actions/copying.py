@@ -10,43 +10,16 @@ it can be is looked at before the first one is.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import secrets
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 
-from opcode_runtime.actions.paths import refuse_device, status_in
-from opcode_runtime.actions.tree import Directory, remove, stop_if_cancelled
+from opcode_runtime.actions.file_kinds import refuse_device, status_in
+from opcode_runtime.actions.limits import Budget
+from opcode_runtime.actions.tree import Directory, stop_if_cancelled
+from opcode_runtime.actions.writing import MODE_MAX, NEW_FILE
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
 _CHUNK_BYTES = 1 << 20
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_OLD_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-@contextmanager
-def draft_in(place: Directory, key: str) -> Iterator[str]:
-    """The name under which a copy is built in `place`; what is there after the block is removed.
-
-    Arguments:
-        key: the step's idempotency key, by which an attempt finds what an earlier one left.
-    """
-    mark = hashlib.sha256(key.encode()).hexdigest()[:16] if key else secrets.token_hex(8)
-    name = f".{mark}.partial"
-    _remove_if_there(place, name)
-    try:
-        yield name
-    finally:
-        _remove_if_there(place, name)
-
-
-def _remove_if_there(place: Directory, name: str) -> None:
-    status = status_in(place.fd, name)
-    if status is not None:
-        remove(replace(place, cleaning=True), name, status)
 
 
 def copy_entry(
@@ -72,7 +45,8 @@ def copy_entry(
             return copy_directory(inner, target, new, exact=exact)
     if not stat.S_ISREG(status.st_mode):
         raise _not_regular(name)
-    return copy_file(os.open(name, _OLD_FILE, dir_fd=source.fd), name, target, new, exact=exact)
+    old = source.fence.open_file_in(source.fd, source.path / name, source.access, os.O_RDONLY)
+    return copy_file(old, name, target, new, exact=exact)
 
 
 def copy_directory(source: Directory, target: Directory, new: str, *, exact: bool) -> int:
@@ -94,23 +68,24 @@ def copy_file(fd: int, name: str, target: Directory, new: str, *, exact: bool) -
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise _not_regular(name)
-        if stat.S_IMODE(status.st_mode) & ~0o777:
+        if stat.S_IMODE(status.st_mode) & ~MODE_MAX:
             raise OpcodeError(
                 ErrorCode.PERMISSION_DENIED,
                 f"{name!r} has mode bits beyond 0777 (setuid, setgid, sticky); no setting allows copying it",
             )
-        made = os.open(new, _NEW_FILE, stat.S_IMODE(status.st_mode), dir_fd=target.fd)
+        made = os.open(new, NEW_FILE, stat.S_IMODE(status.st_mode), dir_fd=target.fd)
         with open(made, "wb", buffering=0) as file:
-            size = _pour(fd, made)
+            size = _pour(fd, made, target.budget)
             _keep(old.fileno(), made, exact)
             os.fsync(file.fileno())
     return size
 
 
-def _pour(source: int, target: int) -> int:
+def _pour(source: int, target: int, budget: Budget) -> int:
     size = 0
     while chunk := os.read(source, _CHUNK_BYTES):
         stop_if_cancelled()
+        budget.take_bytes(len(chunk))
         size += len(chunk)
         rest = memoryview(chunk)
         while rest:
@@ -121,7 +96,7 @@ def _pour(source: int, target: int) -> int:
 def _keep(source: int, target: int, exact: bool) -> None:
     if exact:
         status = os.fstat(source)
-        os.fchmod(target, stat.S_IMODE(status.st_mode) & 0o777)
+        os.fchmod(target, stat.S_IMODE(status.st_mode) & MODE_MAX)
         os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
@@ -137,6 +112,7 @@ def _refuse_clashes(draft: Directory, target: Directory) -> None:
         there = status_in(target.fd, name)
         if there is None:
             continue
+        target.fence.check_entry(target.path / name, "write", there)
         refuse_replacing(name, there, by_directory=stat.S_ISDIR(status.st_mode))
         if stat.S_ISDIR(status.st_mode):
             with draft.below(name) as inner, target.below(name) as onto:

@@ -1,34 +1,68 @@
-"""fs.*: files and directories inside what `paths.py` allows."""
+"""fs.read, fs.write, fs.append, fs.list: files and directories inside what `paths.py` allows."""
 
 from __future__ import annotations
 
 import base64
+import codecs
 import errno
-import fnmatch
-import glob
+import itertools
 import os
-import secrets
 import stat
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import trio
 
 from opcode_runtime.actions.call import Call
-from opcode_runtime.actions.paths import Fence, is_harmless_device, status_in
+from opcode_runtime.actions.limits import too_large
+from opcode_runtime.actions.listing import everything, matches, parts_of
+from opcode_runtime.actions.paths import Fence
 from opcode_runtime.actions.registry import action
+from opcode_runtime.actions.tree import opened, stop_if_cancelled
+from opcode_runtime.actions.writing import append, mode_of, new_content
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
 T = TypeVar("T")
 _SNIFFED_BYTES = 8192
+_CHUNK_BYTES = 1 << 20
+_YEAR_1_S, _YEAR_9999_S = -62_135_596_800, 253_402_300_799
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
 PATH: dict[str, Any] = {
     "type": "string",
     "minLength": 1,
+    "maxLength": 4096,
     "description": "Relative to the workflow's directory.",
 }
-_CONTENT: dict[str, Any] = {"type": "string", "x-secret": True}
+SIZE: dict[str, Any] = {"type": "integer", "minimum": 0, "description": "Bytes."}
+TIME: dict[str, Any] = {"type": "string", "format": "date-time", "description": "UTC."}
+_ABSOLUTE: dict[str, Any] = {"type": "string", "description": "Absolute, without links."}
+_CONTENT: dict[str, Any] = {
+    "type": "string",
+    "x-secret": True,
+    "description": "Text; an object or array becomes JSON.",
+}
+_MODE: dict[str, Any] = {
+    "type": ["integer", "string"],
+    "minimum": 0,
+    "maximum": 0o7777,
+    "pattern": "^(0o)?[0-7]{1,5}$",
+    "description": 'Permissions: octal text ("0644") or a number (420), at most 0777.',
+}
+_ENTRY: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "path": {"type": "string"},
+        "size": SIZE | {"description": "Bytes of the entry itself."},
+        "modified_at": TIME,
+        "is_dir": {"type": "boolean"},
+    },
+    "required": ["name", "path", "size", "modified_at", "is_dir"],
+}
 
 
 def path_schema(required: tuple[str, ...], **properties: dict[str, Any]) -> dict[str, Any]:
@@ -40,22 +74,45 @@ def path_schema(required: tuple[str, ...], **properties: dict[str, Any]) -> dict
     }
 
 
-def returns(**types: str) -> dict[str, Any]:
-    """The schema of an object whose members have these types."""
-    return {"type": "object", "properties": {name: {"type": kind} for name, kind in types.items()}}
+def returns(**members: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object that has all of these members; a path in it is absolute."""
+    known = {"path": _ABSOLUTE, "src": _ABSOLUTE, "dst": _ABSOLUTE}
+    properties = {name: schema or known[name] for name, schema in members.items()}
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def path_of(params: dict[str, Any]) -> str:
+    """What the circuit breaker of an fs.* action counts by."""
+    return str(params["path"])
 
 
 @action(
     "fs.read",
     kind="read_only",
-    params=path_schema(("path",), encoding={"type": "string", "enum": ["auto", "text", "base64"]}),
-    output=returns(
-        path="string", content="string", encoding="string", size="integer", truncated="boolean"
+    params=path_schema(
+        ("path",),
+        encoding={"type": "string", "enum": ["auto", "text", "base64"]},
+        offset={
+            "type": "integer",
+            "minimum": 0,
+            "maximum": (1 << 53) - 1,
+            "description": "Bytes to leave out first.",
+        },
+        limit={"type": "integer", "minimum": 1, "description": "Bytes to read at most."},
     ),
+    output=returns(
+        path={},
+        content={"type": "string"},
+        encoding={"type": "string", "enum": ["text", "base64"]},
+        size=SIZE | {"description": "Bytes of the whole file."},
+        truncated={"type": "boolean", "description": "The file goes on after what was read."},
+        next_offset=SIZE | {"description": "The `offset` with which to read on."},
+    ),
+    target=path_of,
 )
 async def fs_read(params: dict[str, Any], call: Call) -> dict[str, Any]:
-    """Read a file as text, or as base64 when it holds NUL bytes."""
-    return await off_the_loop(lambda: _read(params, call), "fs.read", repr(params["path"]))
+    """Read a file, or a part of it, as text, or as base64 when it holds NUL bytes."""
+    return await off_the_loop(_read, "fs.read", repr(params["path"]), params, call)
 
 
 @action(
@@ -63,28 +120,27 @@ async def fs_read(params: dict[str, Any], call: Call) -> dict[str, Any]:
     params=path_schema(
         ("path", "content"),
         content=_CONTENT,
-        create_dirs={"type": "boolean"},
-        mode={
-            "type": ["integer", "string"],
-            "description": 'A number (420) or octal text ("0644").',
-        },
+        create_dirs={"type": "boolean", "description": "Make what is missing of the way there."},
+        mode=_MODE,
     ),
-    output=returns(path="string", size="integer"),
+    output=returns(path={}, size=SIZE),
     on_interrupt="retry",
+    target=path_of,
 )
 async def fs_write(params: dict[str, Any], call: Call) -> dict[str, Any]:
     """Replace a file's content at once: readers see the old or the new, never a part."""
-    return await off_the_loop(lambda: _write(params, call), "fs.write", repr(params["path"]))
+    return await off_the_loop(_write, "fs.write", repr(params["path"]), params, call)
 
 
 @action(
     "fs.append",
     params=path_schema(("path", "content"), content=_CONTENT),
-    output=returns(path="string", size="integer"),
+    output=returns(path={}, size=SIZE | {"description": "Bytes of the file afterwards."}),
+    target=path_of,
 )
 async def fs_append(params: dict[str, Any], call: Call) -> dict[str, Any]:
     """Add text to the end of a file."""
-    return await off_the_loop(lambda: _append(params, call), "fs.append", repr(params["path"]))
+    return await off_the_loop(_append, "fs.append", repr(params["path"]), params, call)
 
 
 @action(
@@ -92,203 +148,181 @@ async def fs_append(params: dict[str, Any], call: Call) -> dict[str, Any]:
     kind="read_only",
     params=path_schema(
         ("path",),
-        pattern={"type": "string", "description": "`*`, `?`, `[..]`; on names when recursive."},
-        recursive={"type": "boolean"},
+        pattern={
+            "type": "string",
+            "maxLength": 1024,
+            "description": "`*`, `?`, `[..]`; on names when recursive.",
+        },
+        recursive={"type": "boolean", "description": "All that is below, too."},
     ),
-    output=returns(path="string", entries="array", truncated="boolean"),
+    output=returns(
+        path={},
+        entries={"type": "array", "items": _ENTRY},
+        truncated={"type": "boolean", "description": "There are more entries."},
+    ),
+    target=path_of,
 )
 async def fs_list(params: dict[str, Any], call: Call) -> dict[str, Any]:
     """List a directory, sorted by name; links are listed, never followed."""
-    return await off_the_loop(lambda: _list(params, call), "fs.list", repr(params["path"]))
+    return await off_the_loop(_list, "fs.list", repr(params["path"]), params, call)
 
 
-async def off_the_loop(work: Callable[[], T], name: str, where: str) -> T:
-    """Do blocking work in a thread, and translate what the system says about it.
+FencedWork = Callable[[dict[str, Any], Call, Fence], T]
+
+
+async def off_the_loop(
+    work: FencedWork[T], name: str, where: str, params: dict[str, Any], call: Call
+) -> T:
+    """Do blocking work in a thread, inside a fence and a deadline, and translate what the system says about it.
 
     Arguments:
         name: the action.
         where: what it was told to work on, for the message.
+
+    Raises:
+        OpcodeError: PERMISSION_DENIED for what the daemon's user may not do; EXECUTION_ERROR for all else that the
+            system refuses; TIMEOUT_ERROR.
     """
+
+    def fenced() -> T:
+        with Fence(call) as fence:
+            return work(params, call, fence)
+
     try:
-        # A virtual clock does not wait for threads: under one, the work is done in line.
-        if type(trio.lowlevel.current_clock()).__name__ != "SystemClock":
-            return work()
-        return await trio.to_thread.run_sync(work)
+        return await _in_time(fenced, name, call)
     except OSError as error:
-        raise OpcodeError(
-            ErrorCode.EXECUTION_ERROR,
-            f"{name}: {where}: {error.strerror or error}{_inner(error, where)}",
+        raise _translated(error, name, where) from None
+
+
+async def _in_time(work: Callable[[], T], name: str, call: Call) -> T:
+    # A virtual clock does not wait for threads: under one, the work is done in line.
+    if type(trio.lowlevel.current_clock()).__name__ != "SystemClock":
+        return work()
+    if call.timeout_s is not None:
+        return await trio.to_thread.run_sync(work)
+    limit_s = call.settings.file_timeout_s
+    with trio.move_on_after(limit_s):
+        return await trio.to_thread.run_sync(work)
+    raise OpcodeError(
+        ErrorCode.TIMEOUT_ERROR,
+        f"{name}: not done within {limit_s:g} s, the limit `limits.file_timeout_s`",
+        next="give the step a `timeout` of its own, or raise `limits.file_timeout_s` in the settings",
+    )
+
+
+def _translated(error: OSError, name: str, where: str) -> OpcodeError:
+    inner = error.filename
+    named = isinstance(inner, str) and not inner.startswith("/proc/self/fd/") and inner not in where
+    text = f"{name}: {where}: {error.strerror or error}{f' ({inner!r})' if named else ''}"
+    if error.errno in _FORBIDDEN:
+        return OpcodeError(
+            ErrorCode.PERMISSION_DENIED,
+            f"{text}; the file system decides that, no setting does",
+            next="let the daemon's user do it, by the permissions of the file or its directory",
             details={"errno": error.errno},
-        ) from None
+        )
+    return OpcodeError(ErrorCode.EXECUTION_ERROR, text, details={"errno": error.errno})
 
 
-def _inner(error: OSError, where: str) -> str:
-    """Which entry of a tree it is about, where the message does not say so already."""
-    name = error.filename
-    return "" if not isinstance(name, str) or name in where else f" ({name!r})"
-
-
-def _read(params: dict[str, Any], call: Call) -> dict[str, Any]:
-    fence = Fence(call)
+def _read(params: dict[str, Any], call: Call, fence: Fence) -> dict[str, Any]:
     path = fence.resolve(params["path"], "read")
-    limit = call.settings.file_bytes_max
-    with open(fence.open_for_reading(path), "rb") as file:
-        content = file.read(limit + 1)
-    kept = content[:limit]
+    offset = params.get("offset", 0)
+    most = min(params.get("limit", call.settings.file_bytes_max), call.settings.file_bytes_max)
+    with open(fence.open_for_reading(path), "rb", buffering=0) as file:
+        status = os.fstat(file.fileno())
+        if offset and file.seekable():
+            file.seek(offset)
+        content = _take(file.fileno(), most + 1)
+    kept, more = content[:most], len(content) > most
     encoding = params.get("encoding", "auto")
     if encoding == "auto":
         encoding = "base64" if b"\0" in kept[:_SNIFFED_BYTES] else "text"
-    text = (
-        base64.b64encode(kept).decode() if encoding == "base64" else kept.decode(errors="replace")
-    )
+    text, used = _decoded(kept, encoding, more=more)
+    size = status.st_size if stat.S_ISREG(status.st_mode) else 0
     return {
-        "path": str(path),
+        "path": shown(path),
         "content": text,
         "encoding": encoding,
-        "size": len(kept),
-        "truncated": len(content) > limit,
+        "size": max(size, offset + len(content) if content else 0),
+        "truncated": more or used < len(kept),
+        "next_offset": offset + used,
     }
 
 
-def _write(params: dict[str, Any], call: Call) -> dict[str, Any]:
-    fence = Fence(call)
+def _take(fd: int, count: int) -> bytes:
+    """Read until so many bytes are there, or no more are."""
+    parts, left = [], count
+    while left and (part := os.read(fd, min(left, _CHUNK_BYTES))):
+        stop_if_cancelled()
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _decoded(content: bytes, encoding: str, *, more: bool) -> tuple[str, int]:
+    """The content as text, and how many bytes that took: a character that is cut in two is left for the next part."""
+    if encoding == "base64":
+        return base64.b64encode(content).decode(), len(content)
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text = decoder.decode(content, final=not more)
+    left = len(decoder.getstate()[0])
+    if text or not left:
+        return text, len(content) - left
+    return content.decode(errors="replace"), len(content)
+
+
+def _write(params: dict[str, Any], call: Call, fence: Fence) -> dict[str, Any]:
     path = fence.resolve(params["path"], "write")
-    content = params["content"].encode()
-    mode = _mode(params.get("mode"))
+    content = _content(params, call)
+    mode = mode_of(params.get("mode"))
     create = params.get("create_dirs", False)
-    with fence.open_directory(path.parent, "write", create=create) as directory:
-        _replace(directory, path.name, content, mode)
-    return {"path": str(path), "size": len(content)}
-
-
-def _mode(given: int | str | None) -> int | None:
-    try:
-        mode = int(given, 8) if isinstance(given, str) else given
-    except ValueError:
-        raise OpcodeError(
-            ErrorCode.VALIDATION_ERROR, f"mode: {given!r} is not octal text such as '0644'"
-        ) from None
-    if mode is not None and not 0 <= mode <= 0o777:
-        raise OpcodeError(
-            ErrorCode.VALIDATION_ERROR,
-            f"mode: {given!r} has bits beyond 0777 (setuid, setgid, sticky); write octal modes as text, such as '0644'",
-        )
-    return mode
-
-
-def _replace(directory: int, name: str, content: bytes, mode: int | None) -> None:
-    """Write beside, make durable, rename over; a device is written into instead."""
-    there = status_in(directory, name)
-    if there is not None and not stat.S_ISREG(there.st_mode):
-        _write_into(directory, name, content, there)
-        return
-    draft = f".{secrets.token_hex(8)}.partial"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(draft, flags, 0o644 if mode is None else mode, dir_fd=directory)
-    try:
-        with open(fd, "wb") as file:
-            file.write(content)
-            kept = (
-                mode if mode is not None else stat.S_IMODE(there.st_mode) & 0o777 if there else None
-            )
-            if kept is not None:
-                os.fchmod(fd, kept)
-            file.flush()
-            os.fsync(fd)
-        os.rename(draft, name, src_dir_fd=directory, dst_dir_fd=directory)
-    except BaseException:
-        os.unlink(draft, dir_fd=directory)
-        raise
-    os.fsync(directory)
-
-
-def _write_into(directory: int, name: str, content: bytes, there: os.stat_result) -> None:
-    if stat.S_ISDIR(there.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if not is_harmless_device(there):
-        raise OpcodeError(
-            ErrorCode.PATH_DENIED,
-            f"{name!r} is neither a file nor a harmless device; no setting allows it",
-        )
-    with open(
-        os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory), "wb"
-    ) as file:
+    key = call.idempotency_key
+    with new_content(fence, path, create_dirs=create, mode=mode, key=key) as file:
         file.write(content)
+    return {"path": shown(path), "size": len(content)}
 
 
-def _append(params: dict[str, Any], call: Call) -> dict[str, Any]:
-    fence = Fence(call)
+def _append(params: dict[str, Any], call: Call, fence: Fence) -> dict[str, Any]:
     path = fence.resolve(params["path"], "write")
-    with fence.open_directory(path.parent, "write") as directory:
-        fd = fence.open_for_appending(path.name, directory)
-        with open(fd, "ab") as file:
-            file.write(params["content"].encode())
-            file.flush()
-            status = os.fstat(fd)
-            if stat.S_ISREG(status.st_mode):
-                os.fsync(fd)
-    return {"path": str(path), "size": status.st_size}
+    return {"path": shown(path), "size": append(fence, path, _content(params, call))}
 
 
-def _list(params: dict[str, Any], call: Call) -> dict[str, Any]:
-    fence = Fence(call)
+def _content(params: dict[str, Any], call: Call) -> bytes:
+    content: bytes = params["content"].encode()
+    if len(content) > call.settings.file_bytes_max:
+        raise too_large("the content", "file_bytes_max", call.settings.file_bytes_max)
+    return content
+
+
+def _list(params: dict[str, Any], call: Call, fence: Fence) -> dict[str, Any]:
     root = fence.resolve(params["path"], "read")
-    pattern = params.get("pattern") or "*"
-    if pattern.startswith("/") or ".." in pattern.split("/"):
-        raise OpcodeError(
-            ErrorCode.VALIDATION_ERROR, f"pattern {pattern!r} leads out of the directory"
-        )
-    found = _walk(root, fence) if params.get("recursive") else _glob(root, pattern, fence)
-    wanted = (
-        path
-        for path in found
-        if not params.get("recursive") or fnmatch.fnmatchcase(path.name, pattern)
-    )
-    entries: list[dict[str, Any]] = []
-    limit = call.settings.list_entries_max
-    for path in wanted:
-        entry = _entry(path)
-        if entry is not None and len(entries) == limit:
-            return {"path": str(root), "entries": entries, "truncated": True}
-        entries += [entry] if entry is not None else []
-    return {"path": str(root), "entries": entries, "truncated": False}
+    pattern, most = params.get("pattern") or "*", call.settings.list_entries_max
+    parts = parts_of(pattern)
+    with opened(fence, root, "read") as place:
+        recursive = params.get("recursive", False)
+        found = everything(place, pattern) if recursive else matches(place, parts)
+        with closing(found):
+            entries = [_entry(*each) for each in itertools.islice(found, most + 1)]
+    return {"path": shown(root), "entries": entries[:most], "truncated": len(entries) > most}
 
 
-def _glob(root: Path, pattern: str, fence: Fence) -> Iterator[Path]:
-    """What matches inside `root`; a part of the pattern that is a link counts for where it leads."""
-    os.close(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
-    for name in sorted(glob.iglob(pattern, root_dir=root, include_hidden=True)):
-        path = root / name
-        parent = Path(os.path.realpath(path.parent))
-        if parent.is_relative_to(root) and fence.allows(parent / path.name, "read"):
-            yield path
-
-
-def _walk(root: Path, fence: Fence) -> Iterator[Path]:
-    """Everything below, parents before children; links are not followed, denied places not entered."""
-    for entry in sorted(os.scandir(root), key=lambda each: each.name):
-        path = Path(entry.path)
-        if not fence.allows(path, "read"):
-            continue
-        yield path
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(path, fence)
-
-
-def _entry(path: Path) -> dict[str, Any] | None:
-    try:
-        status = path.lstat()
-    except OSError:
-        return None
+def _entry(path: Path, status: os.stat_result) -> dict[str, Any]:
     return {
-        "name": path.name,
-        "path": str(path),
+        "name": shown(path.name),
+        "path": shown(path),
         "size": status.st_size,
         "modified_at": utc_text(status.st_mtime),
         "is_dir": stat.S_ISDIR(status.st_mode),
     }
 
 
+def shown(path: Path | str) -> str:
+    """A path as text that JSON can hold; bytes that are no UTF-8 become marks."""
+    return os.fsencode(path).decode(errors="replace")
+
+
 def utc_text(seconds: float) -> str:
     """A time of the file system in the form of RFC 3339, whole seconds of UTC."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    within = min(max(int(seconds), _YEAR_1_S), _YEAR_9999_S)
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=within)
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}".zfill(20)

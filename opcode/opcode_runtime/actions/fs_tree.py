@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,33 @@ from opcode_runtime.actions.copying import (
     copy_directory,
     copy_entry,
     copy_file,
-    draft_in,
     merge,
     refuse_replacing,
 )
-from opcode_runtime.actions.fs import PATH, off_the_loop, path_schema, returns, utc_text
-from opcode_runtime.actions.paths import Fence, is_harmless_device, refuse_device, status_in
+from opcode_runtime.actions.file_kinds import is_harmless_device, refuse_device, status_in
+from opcode_runtime.actions.fs import (
+    PATH,
+    SIZE,
+    TIME,
+    off_the_loop,
+    path_of,
+    path_schema,
+    returns,
+    shown,
+    utc_text,
+)
+from opcode_runtime.actions.paths import Fence, reopen_file
 from opcode_runtime.actions.registry import action
-from opcode_runtime.actions.tree import Directory, file_size, opened, remove, survey, survey_below
+from opcode_runtime.actions.tree import (
+    Directory,
+    file_size,
+    opened,
+    remove,
+    reopened,
+    survey,
+    survey_below,
+)
+from opcode_runtime.actions.writing import draft_in
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
 _PAIR: dict[str, Any] = {
@@ -33,7 +53,8 @@ _PAIR: dict[str, Any] = {
     },
     "required": ["src", "dst"],
 }
-_PLACED = returns(src="string", dst="string", size="integer", is_dir="boolean")
+_FLAG: dict[str, Any] = {"type": "boolean"}
+_PLACED = returns(src={}, dst={}, size=SIZE | {"description": "Bytes of all files."}, is_dir=_FLAG)
 
 
 @action(
@@ -41,17 +62,18 @@ _PLACED = returns(src="string", dst="string", size="integer", is_dir="boolean")
     kind="read_only",
     params=path_schema(("path",)),
     output=returns(
-        path="string",
-        size="integer",
-        modified_at="string",
-        is_dir="boolean",
-        permissions="string",
-        truncated="boolean",
+        path={},
+        size=SIZE | {"description": "Bytes of the file, or of all files in the directory."},
+        modified_at=TIME,
+        is_dir=_FLAG,
+        permissions={"type": "string", "pattern": "^[0-7]{4}$", "description": "Octal."},
+        truncated={"type": "boolean", "description": "Not all files could be counted."},
     ),
+    target=path_of,
 )
 async def fs_stat(params: dict[str, Any], call: Call) -> dict[str, Any]:
     """What is at a path, links followed; the size of a directory is that of all files in it."""
-    return await off_the_loop(lambda: _stat(params, call), "fs.stat", repr(params["path"]))
+    return await off_the_loop(_stat, "fs.stat", repr(params["path"]), params, call)
 
 
 @action(
@@ -63,50 +85,48 @@ async def fs_stat(params: dict[str, Any], call: Call) -> dict[str, Any]:
             "description": "A directory with all that is in it; nothing there is no error then.",
         },
     ),
-    output=returns(path="string", deleted="boolean"),
+    output=returns(path={}, deleted={"type": "boolean", "const": True}),
     on_interrupt="retry",
+    target=path_of,
 )
 async def fs_delete(params: dict[str, Any], call: Call) -> dict[str, Any]:
     """Delete a file, a link (never where it leads) or an empty directory."""
-    return await off_the_loop(lambda: _delete(params, call), "fs.delete", repr(params["path"]))
-
-
-@action("fs.copy", params=_PAIR, output=_PLACED, on_interrupt="retry")
-async def fs_copy(params: dict[str, Any], call: Call) -> dict[str, Any]:
-    """Copy a file, or a directory into which a directory that is there already is merged; all of it or nothing."""
-    return await off_the_loop(lambda: _copy(params, call), "fs.copy", _pair(params))
-
-
-@action("fs.move", params=_PAIR, output=_PLACED)
-async def fs_move(params: dict[str, Any], call: Call) -> dict[str, Any]:
-    """Give a file, link or directory another path; across file systems it is copied and then deleted."""
-    return await off_the_loop(lambda: _move(params, call), "fs.move", _pair(params))
+    return await off_the_loop(_delete, "fs.delete", repr(params["path"]), params, call)
 
 
 def _pair(params: dict[str, Any]) -> str:
     return f"{params['src']!r} to {params['dst']!r}"
 
 
-def _stat(params: dict[str, Any], call: Call) -> dict[str, Any]:
-    fence = Fence(call)
+@action("fs.copy", params=_PAIR, output=_PLACED, on_interrupt="retry", target=_pair)
+async def fs_copy(params: dict[str, Any], call: Call) -> dict[str, Any]:
+    """Copy a file, or a directory into which a directory that is there already is merged; all of it or nothing."""
+    return await off_the_loop(_copy, "fs.copy", _pair(params), params, call)
+
+
+@action("fs.move", params=_PAIR, output=_PLACED, target=_pair)
+async def fs_move(params: dict[str, Any], call: Call) -> dict[str, Any]:
+    """Give a file, link or directory another path; across file systems it is copied and then deleted."""
+    return await off_the_loop(_move, "fs.move", _pair(params), params, call)
+
+
+def _stat(params: dict[str, Any], call: Call, fence: Fence) -> dict[str, Any]:
     path = fence.resolve(params["path"], "read")
-    status = os.lstat(path)
-    if not is_harmless_device(status):
-        refuse_device(status)
-    is_dir = stat.S_ISDIR(status.st_mode)
-    size, truncated = file_size(status), False
-    if is_dir:
-        with opened(fence, path, "read") as place:
-            measure = _Measure(call.settings.list_entries_max)
-            measure.add(place)
-            size, truncated = measure.size, measure.truncated
+    with fence.handle(path, "read") as handle:
+        status = os.fstat(handle)
+        if not is_harmless_device(status):
+            refuse_device(status)
+        measure = _Measure(call.settings.tree_entries_max)
+        is_dir = stat.S_ISDIR(status.st_mode)
+        if is_dir:
+            measure.add_all(fence, handle, path)
     return {
-        "path": str(path),
-        "size": size,
+        "path": shown(path),
+        "size": measure.size if is_dir else file_size(status),
         "modified_at": utc_text(status.st_mtime),
         "is_dir": is_dir,
         "permissions": f"{stat.S_IMODE(status.st_mode):04o}",
-        "truncated": truncated,
+        "truncated": measure.truncated,
     }
 
 
@@ -118,7 +138,15 @@ class _Measure:
         self.truncated = False
         self._left = entries_max
 
-    def add(self, place: Directory) -> None:
+    def add_all(self, fence: Fence, handle: int, path: Path) -> None:
+        """Add all files below an open directory."""
+        try:
+            with reopened(fence, handle, path, "read") as place:
+                self._add_below(place)
+        except (OpcodeError, OSError):
+            self.truncated = True
+
+    def _add_below(self, place: Directory) -> None:
         for name, status in place.unchecked():
             self._left -= 1
             if self._left < 0:
@@ -127,18 +155,20 @@ class _Measure:
             self._add(place, name, status)
 
     def _add(self, place: Directory, name: str, status: os.stat_result) -> None:
+        if not place.fence.allows(place.path / name, "read", status):
+            self.truncated = True
+            return
         self.size += file_size(status)
         if not stat.S_ISDIR(status.st_mode):
             return
         try:
             with place.below(name) as inner:
-                self.add(inner)
+                self._add_below(inner)
         except (OpcodeError, OSError):
             self.truncated = True
 
 
-def _delete(params: dict[str, Any], call: Call) -> dict[str, Any]:
-    fence = Fence(call)
+def _delete(params: dict[str, Any], call: Call, fence: Fence) -> dict[str, Any]:
     path = fence.resolve_entry(params["path"], "write")
     recursive = params.get("recursive", False)
     try:
@@ -151,29 +181,34 @@ def _delete(params: dict[str, Any], call: Call) -> dict[str, Any]:
             raise OpcodeError(
                 ErrorCode.NON_RETRYABLE, f"fs.delete: {params['path']!r}: {missing.strerror}"
             ) from None
-    return {"path": str(path), "deleted": True}
+    return {"path": shown(path), "deleted": True}
 
 
 def _delete_in(place: Directory, name: str, *, recursive: bool) -> None:
     status = os.stat(name, dir_fd=place.fd, follow_symlinks=False)
+    place.fence.check_entry(place.path / name, "write", status)
     if not stat.S_ISDIR(status.st_mode):
         refuse_device(status)
         os.unlink(name, dir_fd=place.fd)
     elif recursive:
         survey(place, name, status)
-        remove(place, name, status)
+        remove(place.afresh(), name, status)
     else:
         os.rmdir(name, dir_fd=place.fd)
 
 
-def _copy(params: dict[str, Any], call: Call) -> dict[str, Any]:
-    fence = Fence(call)
+def _copy(params: dict[str, Any], call: Call, fence: Fence) -> dict[str, Any]:
     src, dst = fence.resolve(params["src"], "read"), fence.resolve(params["dst"], "write")
     _refuse_into_itself("fs.copy", src, dst)
-    is_dir = stat.S_ISDIR(os.lstat(src).st_mode)
-    copy = _copy_directory if is_dir else _copy_file
-    size = copy(fence, src, dst, create=params.get("create_dirs", False), key=call.idempotency_key)
-    return {"src": str(src), "dst": str(dst), "size": size, "is_dir": is_dir}
+    create, key = params.get("create_dirs", False), call.idempotency_key
+    with fence.handle(src, "read") as handle:
+        is_dir = stat.S_ISDIR(os.fstat(handle).st_mode)
+        if is_dir:
+            with reopened(fence, handle, src, "read") as source:
+                size = _copy_directory(source, dst, create=create, key=key)
+        else:
+            size = _copy_file(fence, handle, src, dst, create=create, key=key)
+    return {"src": shown(src), "dst": shown(dst), "size": size, "is_dir": is_dir}
 
 
 def _refuse_into_itself(name: str, src: Path, dst: Path) -> None:
@@ -185,9 +220,9 @@ def _refuse_into_itself(name: str, src: Path, dst: Path) -> None:
         )
 
 
-def _copy_file(fence: Fence, src: Path, dst: Path, *, create: bool, key: str) -> int:
-    refuse_device(os.lstat(src))
-    fd = fence.open_for_reading(src)
+def _copy_file(fence: Fence, handle: int, src: Path, dst: Path, *, create: bool, key: str) -> int:
+    refuse_device(os.fstat(handle))
+    fd = reopen_file(handle, os.O_RDONLY)
     try:
         with opened(fence, dst.parent, "write", create=create) as target:
             there = status_in(target.fd, dst.name)
@@ -201,14 +236,20 @@ def _copy_file(fence: Fence, src: Path, dst: Path, *, create: bool, key: str) ->
     return size
 
 
-def _copy_directory(fence: Fence, src: Path, dst: Path, *, create: bool, key: str) -> int:
-    with opened(fence, src, "read") as source:
-        survey_below(source, onto=dst)
-        if not os.path.lexists(dst):
-            with opened(fence, dst.parent, "write", create=create) as target:
-                return _copy_as(source, target, dst.name, key)
-        with opened(fence, dst, "write") as target:
-            return _copy_into(source, target, key)
+def _copy_directory(source: Directory, dst: Path, *, create: bool, key: str) -> int:
+    survey_below(source, onto=dst)
+    with ExitStack() as stack:
+        target = _directory_there(stack, source.fence, dst)
+        if target is not None:
+            return _copy_into(source.afresh(), target, key)
+        around = stack.enter_context(opened(source.fence, dst.parent, "write", create=create))
+        return _copy_as(source.afresh(), around, dst.name, key)
+
+
+def _directory_there(stack: ExitStack, fence: Fence, path: Path) -> Directory | None:
+    with suppress(FileNotFoundError):
+        return stack.enter_context(opened(fence, path, "write"))
+    return None
 
 
 def _copy_as(source: Directory, target: Directory, name: str, key: str) -> int:
@@ -234,8 +275,7 @@ def _rename(source: Directory, name: str, target: Directory, new: str) -> None:
         os.fsync(source.fd)
 
 
-def _move(params: dict[str, Any], call: Call) -> dict[str, Any]:
-    fence = Fence(call)
+def _move(params: dict[str, Any], call: Call, fence: Fence) -> dict[str, Any]:
     src, dst = (
         fence.resolve_entry(params["src"], "write"),
         fence.resolve_entry(params["dst"], "write"),
@@ -243,14 +283,16 @@ def _move(params: dict[str, Any], call: Call) -> dict[str, Any]:
     _refuse_into_itself("fs.move", src, dst)
     with opened(fence, src.parent, "write") as source:
         status = os.stat(src.name, dir_fd=source.fd, follow_symlinks=False)
+        fence.check_entry(src, "write", status)
         size = survey(source, src.name, status, onto=dst)
         is_dir = stat.S_ISDIR(status.st_mode)
         with opened(fence, dst.parent, "write", create=params.get("create_dirs", False)) as target:
             there = status_in(target.fd, dst.name)
             if there is not None:
                 refuse_replacing(dst.name, there, by_directory=is_dir)
-            _move_entry(source, src.name, target, dst.name, call.idempotency_key)
-    return {"src": str(src), "dst": str(dst), "size": size, "is_dir": is_dir}
+                fence.check_entry(dst, "write", there)
+            _move_entry(source.afresh(), src.name, target, dst.name, call.idempotency_key)
+    return {"src": shown(src), "dst": shown(dst), "size": size, "is_dir": is_dir}
 
 
 def _move_entry(source: Directory, name: str, target: Directory, new: str, key: str) -> None:

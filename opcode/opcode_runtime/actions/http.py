@@ -1,31 +1,36 @@
-"""http.*: one request with one deadline, a bounded body, and no way to places that are not allowed."""
+"""http.*: one request with one deadline, a bounded body, and no way to places that are not allowed.
+
+What is done with a request is in `http_exchange.py`, which is imported with the first one: the HTTP library is slow to
+load.
+"""
 
 from __future__ import annotations
 
+import importlib
 import math
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import Any
+from urllib.parse import urlsplit
 
 import trio
 
+from opcode_runtime.actions.beside import beside_the_loop
 from opcode_runtime.actions.call import Call
-from opcode_runtime.actions.egress import EgressPolicy
 from opcode_runtime.actions.params import own_timeout_s
 from opcode_runtime.actions.registry import action
-from opcode_runtime.actions.resources import open_action_resources
 from opcode_runtime.model.action import InterruptPolicy
-from opcode_runtime.model.errors import ErrorCode, OpcodeError
-
-if TYPE_CHECKING:
-    import httpx2
 
 DEFAULT_TIMEOUT_S = 30.0
-_WORTH_ANOTHER_TRY = frozenset({408, 425, 429})
+_EXCHANGE = "opcode_runtime.actions.http_exchange"
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 _PROPERTIES: dict[str, Any] = {
-    "url": {"type": "string", "minLength": 1},
-    "headers": {"type": "object", "additionalProperties": {"type": "string"}},
+    "url": {"type": "string", "minLength": 1, "description": "http or https."},
+    "headers": {
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+        "description": "Host and the headers that frame a message are set by the runtime.",
+    },
     "query": {"type": "object", "description": "Added to the URL; a list repeats its name."},
     "body": {},
     "body_encoding": {"type": "string", "enum": ["json", "form", "text", "raw"]},
@@ -33,21 +38,31 @@ _PROPERTIES: dict[str, Any] = {
         "type": "object",
         "description": "{type: bearer, token} | {type: basic, username, password} | "
         "{type: api_key, header_name, header_value}",
+        "properties": {"type": {"type": "string", "enum": ["bearer", "basic", "api_key"]}},
+        "additionalProperties": {"type": "string"},
     },
     "timeout": {
         "type": "string",
         "x-duration": True,
-        "description": "From connecting to the last byte.",
+        "description": "From connecting to the last byte; 30s when left out.",
     },
-    "follow_redirects": {"type": "boolean"},
-    "max_redirects": {"type": "integer"},
+    "follow_redirects": {"type": "boolean", "description": "True when left out."},
+    "max_redirects": {"type": "integer", "description": "10 when left out."},
     "tls_skip_verify": {"type": "boolean"},
     "fail_on_error_status": {
         "type": "boolean",
-        "description": "A status of 400 or more fails the step.",
+        "description": "A status of 400 or more fails the step; a retry waits as `Retry-After` asks.",
     },
+    "save_to": {
+        "type": "string",
+        "minLength": 1,
+        "description": "A file for the content of a 2xx answer, which `body` then does not hold.",
+    },
+    "create_dirs": {"type": "boolean", "description": "Make what is missing of its directory."},
 }
-_METHOD: dict[str, Any] = {"method": {"type": "string", "minLength": 1, "pattern": "^[!-~]+$"}}
+_METHOD: dict[str, Any] = {
+    "method": {"type": "string", "minLength": 1, "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"}
+}
 
 
 def _schema(properties: dict[str, Any]) -> dict[str, Any]:
@@ -57,23 +72,49 @@ def _schema(properties: dict[str, Any]) -> dict[str, Any]:
 OUTPUT: dict[str, Any] = {
     "type": "object",
     "properties": {
-        "status_code": {"type": "integer"},
+        "status_code": {"type": "integer", "minimum": 100, "maximum": 999},
         "status": {"type": "string"},
-        "headers": {"type": "object"},
+        "headers": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "By canonical name, such as Content-Type; of a repeated one the first.",
+        },
+        "repeated_headers": {
+            "type": "object",
+            "additionalProperties": {"type": "array", "items": {"type": "string"}, "minItems": 2},
+            "description": "Every value of the headers that came more than once.",
+        },
         "body": {
-            "description": "Parsed when the content type is JSON, else text; null when empty."
+            "description": "Parsed when the content type is JSON, else text; null when empty or saved."
         },
         "content_type": {"type": "string"},
-        "duration_ms": {"type": "integer"},
-        "truncated": {"type": "boolean"},
+        "duration_ms": {"type": "integer", "minimum": 0, "description": "Until the headers came."},
+        "truncated": {
+            "type": "boolean",
+            "description": "`body` holds as much as `limits.http_body_bytes_max` allows, as text.",
+        },
+        "saved_to": {"type": "string", "description": "The absolute path, with `save_to`."},
+        "size": {"type": "integer", "minimum": 0, "description": "Bytes saved."},
     },
+    "required": [
+        "status_code",
+        "status",
+        "headers",
+        "repeated_headers",
+        "body",
+        "content_type",
+        "duration_ms",
+        "truncated",
+    ],
+    "additionalProperties": False,
 }
 
 
 def _host(params: dict[str, Any]) -> str:
-    from opcode_runtime.actions.http_request import origin, parse_url
-
-    return origin(parse_url(params["url"])).partition("://")[2]
+    """What the circuit breaker counts by; an unfit URL has none, and fails by itself."""
+    parts = urlsplit(params["url"])
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.hostname}:{port}" if parts.hostname else ""
 
 
 def _by_method(params: dict[str, Any]) -> InterruptPolicy | None:
@@ -120,71 +161,10 @@ async def http_post(params: dict[str, Any], call: Call) -> dict[str, Any]:
 
 
 async def _request(params: dict[str, Any], method: str, call: Call) -> dict[str, Any]:
-    from opcode_runtime.actions.http_request import build_exchange
-
-    first = build_exchange(params, method, call)
     limit_s = own_timeout_s(http_request.spec, params)
-    async with AsyncExitStack() as stack:
-        stack.enter_context(trio.fail_after(math.inf if limit_s is None else limit_s))
-        resources = call.resources
-        if resources is None:
-            resources = await stack.enter_async_context(open_action_resources())
-        policy = EgressPolicy(call.settings.allow_private, tuple(call.settings.allow_hosts))
-        transport = await resources.http_transport(
-            policy, verify=not params.get("tls_skip_verify", False)
-        )
-        output = await _exchange(first, transport, params, call)
-    return _judged(output, params)
+    with trio.fail_after(math.inf if limit_s is None else limit_s):
+        if _EXCHANGE not in sys.modules:
+            await beside_the_loop(lambda: importlib.import_module(_EXCHANGE), "the HTTP library")
+        from opcode_runtime.actions.http_exchange import perform_exchange
 
-
-async def _exchange(
-    first: Any, transport: Any, params: dict[str, Any], call: Call
-) -> dict[str, Any]:
-    import httpcore2
-
-    from opcode_runtime.actions.http_body import decode_body, read_capped
-    from opcode_runtime.actions.http_request import REDIRECTS_MAX, broken, exchange
-
-    began = trio.current_time()
-    redirects = params.get("max_redirects", 0)
-    response = await exchange(
-        first,
-        transport,
-        follow=params.get("follow_redirects", True),
-        redirects_max=redirects if redirects > 0 else REDIRECTS_MAX,
-    )
-    try:
-        duration_s = trio.current_time() - began
-        content, truncated = await read_capped(response, call.settings.body_bytes_max)
-    except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-        raise broken(first.url, error) from None
-    finally:
-        with trio.move_on_after(1, shield=True):
-            await response.aclose()
-    content_type = response.headers.get("content-type", "")
-    return {
-        "status_code": response.status_code,
-        "status": f"{response.status_code} {response.reason_phrase}".strip(),
-        "headers": _first_values(response),
-        "body": decode_body(content, content_type, truncated=truncated),
-        "content_type": content_type,
-        "duration_ms": round(duration_s * 1000),
-        "truncated": truncated,
-    }
-
-
-def _first_values(response: httpx2.Response) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in response.headers.multi_items():
-        found.setdefault("-".join(part.capitalize() for part in name.split("-")), value)
-    return found
-
-
-def _judged(output: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    """The output, or the failure that `fail_on_error_status` makes of it."""
-    status = output["status_code"]
-    if not params.get("fail_on_error_status") or status < 400:
-        return output
-    passing = status >= 500 or status in _WORTH_ANOTHER_TRY
-    code = ErrorCode.EXECUTION_ERROR if passing else ErrorCode.NON_RETRYABLE
-    raise OpcodeError(code, f"the server answered {output['status']}", details=output)
+        return await perform_exchange(params, method, call)

@@ -2,94 +2,50 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import AsyncIterator
+import codecs
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx2
 
+from opcode_runtime.actions.http_decoding import content_of
 from opcode_runtime.actions.text import json_text, parse_json, plain_text
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
-
-class _Decoder(Protocol):
-    def feed(self, data: bytes, room: int) -> bytes: ...
-
-
-class _Identity:
-    def feed(self, data: bytes, room: int) -> bytes:
-        return data[:room]
-
-
-class _Inflate:
-    """gzip (several members too), zlib and raw deflate, never producing more than there is room for."""
-
-    def __init__(self, *, gzip: bool) -> None:
-        self._gzip = gzip
-        self._begun = False
-        self._inflate = zlib.decompressobj(zlib.MAX_WBITS + 16 if gzip else zlib.MAX_WBITS)
-
-    def feed(self, data: bytes, room: int) -> bytes:
-        out = bytearray()
-        while data and len(out) < room:
-            out += self._step(data, room - len(out))
-            data = self._inflate.unconsumed_tail or self._next_member()
-        return bytes(out)
-
-    def _step(self, data: bytes, room: int) -> bytes:
-        try:
-            part = self._inflate.decompress(data, room)
-        except zlib.error:
-            if self._gzip or self._begun:
-                raise
-            self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-            part = self._inflate.decompress(data, room)
-        self._begun = True
-        return part
-
-    def _next_member(self) -> bytes:
-        rest = self._inflate.unused_data if self._gzip else b""
-        if rest:
-            self._inflate = zlib.decompressobj(zlib.MAX_WBITS + 16)
-        return rest
+_NO_CHARSETS = frozenset(
+    {
+        "idna",
+        "mbcs",
+        "oem",
+        "punycode",
+        "raw-unicode-escape",
+        "undefined",
+        "unicode-escape",
+        "utf-7",
+    }
+)
+"""What Python decodes but no server may ask for: escapes, and one that takes quadratic time."""
 
 
-def _decoder(encoding: str) -> _Decoder:
-    name = encoding.strip().lower()
-    if name in {"", "identity"}:
-        return _Identity()
-    if name in {"gzip", "x-gzip", "deflate"}:
-        return _Inflate(gzip=name != "deflate")
-    raise OpcodeError(
-        ErrorCode.EXECUTION_ERROR,
-        f"the response has the content encoding {encoding!r}, which is unknown",
-    )
-
-
-async def read_capped(response: httpx2.Response, bytes_max: int) -> tuple[bytes, bool]:
+async def read_capped(
+    response: httpx2.Response, bytes_max: int, ratio_max: int
+) -> tuple[bytes, bool]:
     """Read and decompress at most `bytes_max` bytes; a bomb costs no more than that.
 
     Returns:
         The bytes, and whether there were more.
+
+    Raises:
+        OpcodeError: as `content_of`.
     """
-    decoder = _decoder(response.headers.get("content-encoding", ""))
-    try:
-        async with aclosing(response.aiter_raw(65536)) as chunks:
-            body = await _decode_chunks(chunks, decoder, bytes_max + 1)
-    except zlib.error as error:
-        raise OpcodeError(ErrorCode.EXECUTION_ERROR, f"the response is damaged: {error}") from None
-    return bytes(body[:bytes_max]), len(body) > bytes_max
-
-
-async def _decode_chunks(chunks: AsyncIterator[bytes], decoder: _Decoder, enough: int) -> bytearray:
     body = bytearray()
-    async for chunk in chunks:
-        body += decoder.feed(chunk, enough - len(body))
-        if len(body) >= enough:
-            break
-    return body
+    async with aclosing(content_of(response, ratio_max, bytes_max + 1)) as pieces:
+        async for piece in pieces:
+            body += piece[: bytes_max + 1 - len(body)]
+            if len(body) > bytes_max:
+                break
+    return bytes(body[:bytes_max]), len(body) > bytes_max
 
 
 def decode_body(content: bytes, content_type: str, *, truncated: bool) -> Any:
@@ -98,23 +54,31 @@ def decode_body(content: bytes, content_type: str, *, truncated: bool) -> Any:
         return None
     kind, _, rest = content_type.partition(";")
     text = _decode_text(content, rest)
-    kind = kind.strip().lower()
-    if truncated or not (kind == "application/json" or kind.endswith("+json")):
+    if truncated or not _is_json(kind.strip().lower()):
         return text
-    return parse_json(text)
+    return parse_json(text.removeprefix("\ufeff"))
+
+
+def _is_json(kind: str) -> bool:
+    return kind in {"application/json", "text/json"} or kind.endswith("+json")
 
 
 def _decode_text(content: bytes, type_parameters: str) -> str:
-    charset = "utf-8"
-    for part in type_parameters.split(";"):
-        name, _, value = part.partition("=")
-        if name.strip().lower() == "charset":
-            charset = value.strip().strip("\"'")
     try:
-        text = content.decode(charset, errors="replace")
+        text = content.decode(_charset(type_parameters), errors="replace")
     except (LookupError, ValueError):
         text = content.decode(errors="replace")
     return text.encode(errors="replace").decode()
+
+
+def _charset(type_parameters: str) -> str:
+    """The charset that a content type names, where it is one of text; else UTF-8."""
+    for part in type_parameters.split(";"):
+        name, _, value = part.partition("=")
+        if name.strip().lower() == "charset":
+            found = codecs.lookup(value.strip().strip("\"'")).name.replace("_", "-")
+            return "utf-8" if found in _NO_CHARSETS else found
+    return "utf-8"
 
 
 def encode_body(body: Any, encoding: str) -> tuple[bytes, str | None]:
@@ -123,6 +87,9 @@ def encode_body(body: Any, encoding: str) -> tuple[bytes, str | None]:
     Arguments:
         body: any JSON; for `form` an object.
         encoding: `json`, `form`, `text` or `raw` (text without a content type).
+
+    Raises:
+        OpcodeError: VALIDATION_ERROR.
     """
     if encoding == "form":
         if not isinstance(body, dict):

@@ -75,6 +75,8 @@ def read_params(spec: ActionSpec, params: Any) -> dict[str, Any]:
     """
     if params is not None and not isinstance(params, dict):
         raise OpcodeError(ErrorCode.VALIDATION_ERROR, f"{spec.name}: params must be an object")
+    if spec.params is None:
+        return dict(params or {})
     known = coerce_params(spec, params or {})
     problems = [_problem(spec, error, known, "") for error in _iter_errors(spec, known)]
     problems += [

@@ -1,36 +1,32 @@
-"""Which files actions may touch.
+"""The fence around files: `path_rules.py` says what may be touched, this module sees to it.
 
-Rule 1: the data directory, the vault key file, `/proc` and `/sys` (but a few files that only tell about the machine),
-keys in the home directory, and device nodes but the harmless ones are denied always.
-Rule 2: then the operator's `deny_paths`.
-Rule 3: as soon as one root is set, everything outside the roots is denied; writing needs a writable root.
-Rule 4: what is checked is the path without symbolic links, and once more the path of what was really opened.
-Writing goes through a descriptor of the parent directory, so exchanging a directory in between leads nowhere else.
+Rule 1: a path as written is followed, link by link, to one without links, which is checked. A link that stands in a
+place that is always denied (`/proc/self/root`, `/dev/fd/3`) is not followed.
+Rule 2: what was checked is opened below its root, following no link any more (`beneath.py`): whoever exchanges a
+directory for a link in between makes the attempt fail, and leads it nowhere.
+Rule 3: what was really opened is asked for its path and for the directories around it, and checked once more.
+Rule 4: from then on only descriptors are used. A file is looked at before anything of it is opened.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import pwd
-import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from types import TracebackType
 
+from opcode_runtime.actions import beneath
+from opcode_runtime.actions.beneath import HANDLE, reopen
 from opcode_runtime.actions.call import Call
+from opcode_runtime.actions.file_kinds import refuse_privileged, refuse_special
+from opcode_runtime.actions.path_rules import TELLING, Access, PathRules, denial, is_under
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
-Access = Literal["read", "write"]
-
-_TELLING = frozenset(
-    f"/proc/{name}" for name in ("cpuinfo", "meminfo", "loadavg", "uptime", "version")
-)
-# null, zero, random and urandom on Linux
-_HARMLESS_DEVICES = frozenset({(1, 3), (1, 5), (1, 8), (1, 9)})
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_KEY_DIRECTORIES = (".ssh", ".aws", ".gnupg")
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
+_LINKS_MAX = 40
+_TRIES = 8
 
 
 def working_directory(call: Call) -> Path:
@@ -38,25 +34,37 @@ def working_directory(call: Call) -> Path:
     if call.cwd is not None:
         return call.cwd
     roots = call.settings.writable_paths
-    return Path(roots[0]) if roots else Path.cwd()
+    return Path(roots[0]).expanduser() if roots else Path.cwd()
 
 
 class Fence:
-    """The operator's rules about paths, made ready for many questions.
+    """What one attempt may touch of the file system; to be closed.
 
     Arguments:
         call: whose settings count, and where relative paths start.
     """
 
     def __init__(self, call: Call) -> None:
-        settings = call.settings
-        own = [rule for rule in (settings.data_dir, settings.vault_key_file) if rule]
-        keys = [os.path.join(home, name) for home in _homes() for name in _KEY_DIRECTORIES]
-        self._start = working_directory(call)
-        self._always = _real((*own, "/proc", "/sys", *keys))
-        self._denied = _real(settings.deny_paths)
-        self._writable = _real(settings.writable_paths)
-        self._readable = _real((*settings.read_only_paths, *settings.writable_paths))
+        self.settings = call.settings
+        self.rules = PathRules(call.settings)
+        self._start = os.path.abspath(working_directory(call))
+        self._roots: dict[str, int] = {}
+
+    def __enter__(self) -> Fence:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the handles of the roots. A fence that only resolved paths holds none."""
+        while self._roots:
+            os.close(self._roots.popitem()[1])
 
     def resolve(self, text: str, access: Access) -> Path:
         """The absolute path without symbolic links, if it may be touched.
@@ -64,9 +72,7 @@ class Fence:
         Raises:
             OpcodeError: PATH_DENIED, naming the setting that would allow it; VALIDATION_ERROR for an impossible path.
         """
-        path = self._real(text, lambda path: path)
-        self.check(path, access)
-        return path
+        return self._checked_path(text, self._follow(text, _joined(self._start, text)), access)
 
     def resolve_entry(self, text: str, access: Access) -> Path:
         """Like `resolve`, for what acts on the entry of a directory: a link is itself, not where it leads.
@@ -74,66 +80,81 @@ class Fence:
         Raises:
             OpcodeError: as `resolve`; VALIDATION_ERROR also for the root of the file system.
         """
-        whole = self._start / text
+        whole = Path(_joined(self._start, text))
         if whole.name in {"", ".."}:
-            path = self._real(text, lambda path: path)
+            path = self._follow(text, str(whole))
         else:
-            path = self._real(text, lambda path: path.parent) / whole.name
-        if not path.name:
+            path = os.path.join(self._follow(text, str(whole.parent)), whole.name)
+        if path == "/":
             raise OpcodeError(
                 ErrorCode.VALIDATION_ERROR, f"{text!r} is the root of the file system"
             )
-        self.check(path, access)
-        return path
-
-    def _real(self, text: str, part: Callable[[Path], Path]) -> Path:
-        if not text or "\0" in text:
-            raise OpcodeError(ErrorCode.VALIDATION_ERROR, f"{text!r} is not a path")
-        try:
-            return Path(os.path.realpath(part(self._start / text)))
-        except (OSError, ValueError) as error:
-            raise _denial(f"{text!r} cannot be resolved: {error}") from None
+        return self._checked_path(text, path, access)
 
     def check(self, path: Path, access: Access) -> None:
         """Raise PATH_DENIED unless a path without symbolic links may be touched."""
-        if str(path) not in _TELLING and _is_under(path, self._always):
-            raise _denial(f"{str(path)!r} is always denied; no setting allows it")
-        if _is_under(path, self._denied):
-            raise _denial(f"{str(path)!r} is denied by the setting `deny_paths`")
-        roots = self._writable if access == "write" else self._readable
-        if self._readable and not _is_under(path, roots):
-            setting = "writable_paths" if access == "write" else "read_only_paths"
-            raise _denial(
-                f"{str(path)!r} is outside the roots; the setting `{setting}` would allow it"
-            )
+        self.rules.check(str(path), access)
 
-    def allows(self, path: Path, access: Access) -> bool:
-        """Whether `check` would let it pass."""
+    def check_entry(self, path: Path, access: Access, status: os.stat_result) -> None:
+        """Raise PATH_DENIED unless what was found at a path may be touched."""
+        self.rules.check(str(path), access)
+        self.rules.check_identity(str(path), status)
+
+    def allows(self, path: Path, access: Access, status: os.stat_result | None = None) -> bool:
+        """Whether `check`, or `check_entry`, would let it pass."""
         try:
-            self.check(path, access)
+            self.rules.check(str(path), access)
+            if status is not None:
+                self.rules.check_identity(str(path), status)
         except OpcodeError:
             return False
         return True
 
+    @contextmanager
+    def handle(self, path: Path, access: Access) -> Iterator[int]:
+        """A handle of what is at a checked path: enough to ask what it is, and to `reopen` it."""
+        fd = self._open(path, access)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
     def open_for_reading(self, path: Path) -> int:
-        """Open a checked file; what was really opened is checked once more. The caller closes the descriptor.
+        """Open a checked file. The caller closes the descriptor.
 
         Raises:
             OpcodeError: PATH_DENIED; EXECUTION_ERROR when it is neither a file nor a harmless device.
         """
-        _refuse_special(os.lstat(path))
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        return self._checked(os.open(path, flags), "read")
+        with self.handle(path, "read") as handle:
+            return reopen_file(handle, os.O_RDONLY)
 
-    def open_for_appending(self, name: str, directory: int) -> int:
-        """Open or create a file in an opened directory, for adding to its end. The caller closes the descriptor."""
-        there = status_in(directory, name)
-        if there is not None:
-            _refuse_special(there)
-        flags = (
-            os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        )
-        return self._checked(os.open(name, flags, 0o644, dir_fd=directory), "write")
+    def open_file_in(self, directory: int, path: Path, access: Access, flags: int) -> int:
+        """Open the file of a checked path in its directory, which is open. The caller closes the descriptor."""
+        handle = beneath.open_beneath(directory, path.name, HANDLE)
+        try:
+            self._verify(handle, path, access)
+            if flags & os.O_WRONLY:
+                refuse_privileged(os.fstat(handle))
+            return reopen_file(handle, flags)
+        finally:
+            os.close(handle)
+
+    def open_for_appending(self, path: Path, directory: int) -> int:
+        """Open or make a file in its open directory, for adding to its end. The caller closes the descriptor.
+
+        Raises:
+            OpcodeError: as `open_for_reading`; PERMISSION_DENIED for a program with setuid or setgid.
+        """
+        make = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        for _ in range(_TRIES):
+            with suppress(FileNotFoundError):
+                flags = os.O_WRONLY | os.O_APPEND
+                return self.open_file_in(directory, path, "write", flags)
+            with suppress(FileExistsError):
+                made = os.open(path.name, make, 0o644, dir_fd=directory)
+                os.fsync(directory)
+                return made
+        raise OSError(errno.EAGAIN, "it comes and goes")
 
     @contextmanager
     def open_directory(
@@ -146,78 +167,177 @@ class Fence:
             inside: its parent, already open; of `path` only the name counts then, and a link is refused.
         """
         if inside is not None:
-            fd = os.open(path.name, _DIRECTORY, dir_fd=inside)
+            fd = beneath.open_beneath(inside, path.name, _DIRECTORY)
+        elif create:
+            fd = self._make_directories(path)
         else:
-            fd = self._make_directories(path) if create else os.open(path, _DIRECTORY)
+            fd = self._open(path, access, os.O_DIRECTORY)
         try:
-            self.check(_path_of(fd) or path, access)
+            if inside is not None:
+                self._verify(fd, path, access)
+            else:
+                fd = _exchanged(fd, _DIRECTORY)
             yield fd
         finally:
             os.close(fd)
 
+    def _follow(self, text: str, whole: str) -> str:
+        """The path without links that a path leads to now; parts that are not there stand for themselves."""
+        here, links = "/", 0
+        rest = whole.split("/")[::-1]
+        while rest:
+            part = rest.pop()
+            if part in {"", "."}:
+                continue
+            if part == "..":
+                here = os.path.dirname(here)
+                continue
+            place = os.path.join(here, part)
+            target = self._link(text, place)
+            if target is None:
+                here = place
+                continue
+            links += 1
+            if links > _LINKS_MAX:
+                raise denial(f"{text!r} cannot be resolved: too many symbolic links")
+            here = "/" if target.startswith("/") else here
+            rest += target.split("/")[::-1]
+        return here
+
+    def _link(self, text: str, place: str) -> str | None:
+        """Where a link leads; None when it is none, or not there."""
+        try:
+            target = os.readlink(place)
+        except OSError as error:
+            if error.errno in {errno.EINVAL, errno.ENOENT, errno.ENOTDIR, errno.EACCES}:
+                return None
+            raise denial(f"{text!r} cannot be resolved: {error.strerror}") from None
+        if is_under(place, self.rules.always):
+            raise denial(f"{text!r} leads over a place that is always denied; no setting allows it")
+        return target
+
+    def _checked_path(self, text: str, path: str, access: Access) -> Path:
+        plain = os.path.normpath(_joined(self._start, text))
+        shown = path if plain == path else text
+        self.rules.check(path, access, shown)
+        return Path(path)
+
+    def _open(self, path: Path, access: Access, flags: int = 0) -> int:
+        """A handle of what is at a checked path, verified."""
+        root = self.rules.root_of(str(path))
+        with _no_link_on_the_way(path):
+            fd = self._open_below(root, path, HANDLE | flags)
+        try:
+            self._verify(fd, path, access)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _open_below(self, root: str, path: Path, flags: int) -> int:
+        if str(path) == root:
+            return reopen(self._root(root), flags)
+        way = os.path.relpath(path.parent, root)
+        parent = beneath.open_beneath(self._root(root), way, HANDLE | os.O_DIRECTORY)
+        try:
+            self._verify_surroundings(parent, path)
+            return beneath.open_beneath(parent, path.name, flags)
+        finally:
+            os.close(parent)
+
+    def _root(self, root: str) -> int:
+        if root not in self._roots:
+            self._roots[root] = os.open(root, HANDLE | os.O_NOFOLLOW)
+        return self._roots[root]
+
+    def _verify(self, fd: int, path: Path, access: Access) -> None:
+        real = _path_of(fd) or path
+        self.rules.check(str(real), access)
+        self.rules.check_identity(str(real), os.fstat(fd))
+
+    def _verify_surroundings(self, directory: int, path: Path) -> None:
+        """Check an open directory and all around it, by what they are and not by what they are called."""
+        if str(path) in TELLING:
+            return
+        here, inner = os.dup(directory), None
+        try:
+            while True:
+                status = os.fstat(here)
+                if inner is not None and os.path.samestat(status, inner):
+                    return
+                self.rules.check_identity(str(path), status)
+                here, inner = _exchanged(here, HANDLE | os.O_DIRECTORY, ".."), status
+        finally:
+            os.close(here)
+
     def _make_directories(self, path: Path) -> int:
-        """Open a directory, making what is missing part by part, so that no link slips in between."""
-        there = path
-        while not there.exists():
-            there = there.parent
-        fd = os.open(there, _DIRECTORY)
+        """A handle of a directory; what is missing of it is made part by part, so that no link slips in between."""
+        root = Path(self.rules.root_of(str(path)))
+        here = os.dup(self._root(str(root)))
         try:
-            self.check(_path_of(fd) or there, "write")
-            for name in path.relative_to(there).parts:
-                with suppress(FileExistsError):
-                    os.mkdir(name, 0o755, dir_fd=fd)
-                inner = os.open(name, _DIRECTORY, dir_fd=fd)
-                os.close(fd)
-                fd = inner
+            with _no_link_on_the_way(path):
+                for part in path.relative_to(root).parts:
+                    here = self._enter_or_make(here, part, path)
+            self._verify(here, path, "write")
+            self._verify_surroundings(here, path)
         except BaseException:
-            os.close(fd)
+            os.close(here)
             raise
-        return fd
+        return here
 
-    def _checked(self, fd: int, access: Access) -> int:
+    def _enter_or_make(self, here: int, name: str, path: Path) -> int:
         try:
-            real = _path_of(fd)
-            if real is not None:
-                self.check(real, access)
-            _refuse_special(os.fstat(fd))
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
+            inner = beneath.open_beneath(here, name, HANDLE | os.O_DIRECTORY)
+        except FileNotFoundError:
+            self._verify_surroundings(here, path)
+            with suppress(FileExistsError):
+                os.mkdir(name, 0o755, dir_fd=here)
+                sync_directory(here)
+            inner = beneath.open_beneath(here, name, HANDLE | os.O_DIRECTORY)
+        os.close(here)
+        return inner
 
 
-def status_in(directory: int, name: str) -> os.stat_result | None:
-    """What is there under a name in an opened directory, links as such; None when nothing is."""
+def reopen_file(handle: int, flags: int) -> int:
+    """Open what a handle has, if it is a regular file or a harmless device. The caller closes the descriptor."""
+    refuse_special(os.fstat(handle))
+    return reopen(handle, flags | os.O_NONBLOCK)
+
+
+def sync_directory(handle: int) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(".", _DIRECTORY | os.O_CLOEXEC, dir_fd=handle)
     try:
-        return os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
-def is_harmless_device(status: os.stat_result) -> bool:
-    """Whether it is null, zero, random or urandom."""
-    device = (os.major(status.st_rdev), os.minor(status.st_rdev))
-    return stat.S_ISCHR(status.st_mode) and device in _HARMLESS_DEVICES
+def _joined(start: str, text: str) -> str:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        text = ""
+    if not text or "\0" in text:
+        raise OpcodeError(ErrorCode.VALIDATION_ERROR, f"{text!r} is not a path")
+    return os.path.join(start, text)
 
 
-def refuse_device(status: os.stat_result) -> None:
-    """Refuse device nodes, harmless or not: they are neither moved nor deleted nor copied."""
-    if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-        raise _denial("device nodes are always denied; no setting allows it")
+def _exchanged(fd: int, flags: int, name: str = ".") -> int:
+    """What is at a name in an open directory, opened in the place of the directory."""
+    found = os.open(name, flags | os.O_CLOEXEC, dir_fd=fd)
+    os.close(fd)
+    return found
 
 
-def _refuse_special(status: os.stat_result) -> None:
-    """Refuse what is neither a regular file nor a harmless device; merely opening some devices does things."""
-    if stat.S_ISDIR(status.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if stat.S_ISREG(status.st_mode) or is_harmless_device(status):
-        return
-    refuse_device(status)
-    raise OpcodeError(ErrorCode.EXECUTION_ERROR, "it is not a regular file")
-
-
-def _denial(text: str) -> OpcodeError:
-    return OpcodeError(ErrorCode.PATH_DENIED, text)
+@contextmanager
+def _no_link_on_the_way(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ELOOP, errno.EXDEV}:
+            raise
+        raise denial(f"{str(path)!r} was exchanged for a link while it was opened") from None
 
 
 def _path_of(fd: int) -> Path | None:
@@ -226,18 +346,3 @@ def _path_of(fd: int) -> Path | None:
         return Path(os.readlink(f"/proc/self/fd/{fd}"))
     except OSError:
         return None
-
-
-def _homes() -> set[str]:
-    homes = {os.environ.get("HOME", "")}
-    with suppress(KeyError):
-        homes.add(pwd.getpwuid(os.getuid()).pw_dir)
-    return homes - {""}
-
-
-def _real(paths: Iterable[str]) -> tuple[str, ...]:
-    return tuple(os.path.realpath(path) for path in paths)
-
-
-def _is_under(path: Path, roots: tuple[str, ...]) -> bool:
-    return any(path.is_relative_to(root) for root in roots)

@@ -54,7 +54,7 @@ async def _output(action: Action, params: dict[str, Any], call: Call) -> Any:
     if action.in_place and is_larger(params, BESIDE_LOOP_BYTES):
         return await _beside_the_loop(lambda: _checked_output(action.fn(params, call)))
     output = action.fn(params, call)
-    if inspect.isawaitable(output):
+    if action.is_async or inspect.isawaitable(output):
         output = await output
     if is_larger(output, BESIDE_LOOP_BYTES):
         return await _beside_the_loop(lambda: _checked_output(output))
@@ -113,6 +113,8 @@ def _checked_output(output: Any) -> Any:
 
 def _as_json(value: Any, where: str, depth: int) -> Any:
     """The value with tuples as lists; refuses whatever has no place in a journal."""
+    if value is None:
+        return None
     if depth > _DEPTH_MAX:
         raise OpcodeError(ErrorCode.EXECUTION_ERROR, f"{where} is nested deeper than {_DEPTH_MAX}")
     if isinstance(value, dict):

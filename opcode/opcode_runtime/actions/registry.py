@@ -6,7 +6,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from opcode_runtime.actions.call import Call
@@ -37,6 +37,10 @@ class Action:
     fn: ActionFunction
     target: Callable[[Params], str] | None = None
     interrupt_rule: InterruptRule | None = None
+    is_async: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_async", inspect.iscoroutinefunction(self.fn))
 
     @property
     def name(self) -> str:
@@ -46,7 +50,7 @@ class Action:
     @property
     def in_place(self) -> bool:
         """Whether it may run inside a turn of its workflow: pure, and without anything to wait for."""
-        return self.spec.kind == "pure" and not inspect.iscoroutinefunction(self.fn)
+        return self.spec.kind == "pure" and not self.is_async
 
     def __call__(self, params: Params, call: Call) -> Any:
         """Call the function as it was written; `perform` is what checks parameters and deadlines."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from opcode_runtime.actions.egress import EgressPolicy
+from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
 if TYPE_CHECKING:
     from opcode_runtime.actions.http_transport import GuardedTransport
@@ -54,6 +55,13 @@ async def open_action_resources() -> AsyncIterator[ActionResources]:
 
 
 def _tls_context(verify: bool) -> ssl.SSLContext:
+    """The machine's authorities, or those that an operator names by SSL_CERT_FILE or SSL_CERT_DIR."""
     import httpx2
 
-    return httpx2.create_ssl_context(verify=verify, trust_env=False)
+    try:
+        return httpx2.create_ssl_context(verify=verify, trust_env=True)
+    except OSError as error:
+        raise OpcodeError(
+            ErrorCode.EXECUTION_ERROR,
+            f"the certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read: {error}",
+        ) from None

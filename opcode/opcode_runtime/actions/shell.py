@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from opcode_runtime.actions.call import Call
 from opcode_runtime.actions.params import own_timeout_s
 from opcode_runtime.actions.paths import Fence
 from opcode_runtime.actions.registry import action
+from opcode_runtime.actions.shell_fence import confinement_of
 from opcode_runtime.actions.text import parse_json
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.sandbox import ChildResult, ChildSpec, run_child
@@ -44,6 +44,30 @@ PARAMS: dict[str, Any] = {
             "type": "boolean",
             "description": "A non-zero exit code fails the step.",
         },
+        "network": {
+            "type": "boolean",
+            "description": "False takes the network away; true does not give it back.",
+        },
+        "max_memory_bytes": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "Of the whole tree in a control group, else of each process.",
+        },
+        "max_cpu_percent": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "100 is one core; needs a control group.",
+        },
+        "pids": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "Processes and threads that there may be at once.",
+        },
+        "max_output_bytes": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "Kept of each of stdout and stderr; `truncated` says so.",
+        },
     },
     "required": ["command"],
 }
@@ -70,15 +94,23 @@ def _program(params: dict[str, Any]) -> str:
 @action("shell.exec", params=PARAMS, output=OUTPUT, target=_program, timeout_s=DEFAULT_TIMEOUT_S)
 async def shell_exec(params: dict[str, Any], call: Call) -> dict[str, Any]:
     """Run a command (without a shell unless `shell` is true) and give its output and exit code."""
-    stdin = params.get("stdin")
+    stdin, timeout_s = params.get("stdin"), own_timeout_s(shell_exec.spec, params)
+    with Fence(call) as fence:
+        cwd = fence.resolve(params.get("cwd", params.get("workdir")) or ".", "read")
+        limit_s = timeout_s or call.timeout_s or DEFAULT_TIMEOUT_S
+        confinement = confinement_of(params, call, fence.rules, timeout_s=limit_s)
+    output_bytes_max = call.settings.output_bytes_max
     result = await run_child(
         ChildSpec(
             argv=command_line(params),
             env=child_environment(params.get("env", {}), call),
-            cwd=_starting_directory(params, call),
+            cwd=cwd,
             stdin=None if stdin is None else stdin.encode(),
-            timeout_s=own_timeout_s(shell_exec.spec, params),
-            output_bytes_max=call.settings.output_bytes_max,
+            timeout_s=timeout_s,
+            output_bytes_max=min(
+                params.get("max_output_bytes", output_bytes_max), output_bytes_max
+            ),
+            confinement=confinement,
         ),
         children_dir=call.children_dir,
     )
@@ -116,11 +148,6 @@ def child_environment(given: dict[str, str], call: Call) -> dict[str, str]:
         "OPCODE_IDEMPOTENCY_KEY": call.idempotency_key,
     }
     return env
-
-
-def _starting_directory(params: dict[str, Any], call: Call) -> Path:
-    given = params.get("cwd", params.get("workdir"))
-    return Fence(call).resolve(given or ".", "read")
 
 
 def _output(result: ChildResult) -> dict[str, Any]:

@@ -1,22 +1,28 @@
-"""Walking trees of files by descriptors of their directories, for what measures, deletes and moves them.
+"""Walking trees of files by descriptors of their directories, for what lists, measures, deletes and moves them.
 
-Rule 1: every entry is checked against the fence before it is touched, by the path of the directory that is really open.
+Rule 1: every entry is checked against the fence before it is touched, by the path of the directory that is really open
+and by what the entry is.
 Rule 2: links are never followed: a directory is opened inside its parent, and only when it is one.
-Rule 3: long work ends soon after its step was cancelled or timed out.
+Rule 3: long work ends soon after its step was cancelled or timed out, and at the limits of the settings.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trio
 
-from opcode_runtime.actions.paths import Access, Fence, refuse_device, status_in
+from opcode_runtime.actions.beneath import reopen
+from opcode_runtime.actions.file_kinds import refuse_device, status_in
+from opcode_runtime.actions.limits import Budget
+from opcode_runtime.actions.path_rules import Access
+from opcode_runtime.actions.paths import Fence
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
 DEPTH_MAX = 128
@@ -28,35 +34,59 @@ class Directory:
 
     Arguments:
         path: where it was when it was opened.
+        top: where the directory was that the work began with.
+        budget: what the pass it belongs to may still take.
         depth: how far below the one that the work began with.
-        cleaning: what happens here happens also when the step was cancelled, and whatever the modes of copies are.
+        cleaning: what happens here happens also when the step was cancelled, whatever the modes of copies are, and
+            however many there are.
     """
 
     fence: Fence
     fd: int
     path: Path
     access: Access
+    top: Path
+    budget: Budget
     depth: int = 0
     cleaning: bool = False
+
+    def afresh(self) -> Directory:
+        """The same directory, for a pass of its own."""
+        return replace(self, budget=_budget(self.fence))
 
     def entries(self) -> Iterator[tuple[str, os.stat_result]]:
         """Names and what they are, sorted; each checked.
 
         Raises:
-            OpcodeError: PATH_DENIED for the first that may not be touched.
+            OpcodeError: PATH_DENIED for the first that may not be touched; TOO_LARGE for too many.
         """
         for name, status in self.unchecked():
-            self.fence.check(self.path / name, self.access)
+            self.fence.check_entry(self.path / name, self.access, status)
             yield name, status
+
+    def allowed(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Like `entries`, without those that may not be touched."""
+        for name, status in self.unchecked():
+            if self.fence.allows(self.path / name, self.access, status):
+                yield name, status
 
     def unchecked(self) -> Iterator[tuple[str, os.stat_result]]:
         """Names and what they are, sorted."""
-        for name in sorted(os.listdir(self.fd)):
+        for name in self._names():
             if not self.cleaning:
                 stop_if_cancelled()
             status = status_in(self.fd, name)
             if status is not None:
                 yield name, status
+
+    def _names(self) -> list[str]:
+        if self.cleaning:
+            return sorted(os.listdir(self.fd))
+        most = self.budget.entries_max - self.budget.entries + 1
+        with os.scandir(self.fd) as found:
+            names = [each.name for each in itertools.islice(found, max(most, 0))]
+        self.budget.take_entries(len(names))
+        return sorted(names)
 
     @contextmanager
     def below(self, name: str) -> Iterator[Directory]:
@@ -71,7 +101,7 @@ class Directory:
             )
         path = self.path / name
         with self.fence.open_directory(path, self.access, inside=self.fd) as fd:
-            yield Directory(self.fence, fd, path, self.access, self.depth + 1, self.cleaning)
+            yield replace(self, fd=fd, path=path, depth=self.depth + 1)
 
 
 @contextmanager
@@ -80,7 +110,21 @@ def opened(
 ) -> Iterator[Directory]:
     """Open a checked directory; see `Fence.open_directory`."""
     with fence.open_directory(path, access, create=create) as fd:
-        yield Directory(fence, fd, path, access)
+        yield Directory(fence, fd, path, access, path, _budget(fence))
+
+
+@contextmanager
+def reopened(fence: Fence, handle: int, path: Path, access: Access) -> Iterator[Directory]:
+    """The directory of which a handle is open."""
+    fd = reopen(handle, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield Directory(fence, fd, path, access, path, _budget(fence))
+    finally:
+        os.close(fd)
+
+
+def _budget(fence: Fence) -> Budget:
+    return Budget(fence.settings.tree_entries_max, fence.settings.copy_bytes_max)
 
 
 def stop_if_cancelled() -> None:
@@ -97,7 +141,7 @@ def survey(place: Directory, name: str, status: os.stat_result, onto: Path | Non
         onto: the path that it is to have afterwards; every place there is checked as well.
 
     Raises:
-        OpcodeError: PATH_DENIED for anything in it that may not be touched.
+        OpcodeError: PATH_DENIED for anything in it that may not be touched; TOO_LARGE for too many entries.
     """
     refuse_device(status)
     if onto is not None:

@@ -30,6 +30,7 @@ def begin_first(
         attempt=step.attempt + 1,
         params=start.params,
         timings=start.timings,
+        secrets=start.secrets,
     )
     more = _more(planned, state, step, start.params, start.timings, at)
     return started, *more, *_answered(more, start.answer, at)

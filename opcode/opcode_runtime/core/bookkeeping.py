@@ -89,14 +89,20 @@ def leave_lists(state: WorkflowState, path: str) -> None:
     """Take a step out of every list, before it enters another."""
     state.ready.pop(path, None)
     state.running.pop(path, None)
-    state.retrying.pop(path, None)
-    state.blocked.pop(path, None)
-    state.asking.pop(path, None)
-    state.timed.pop(path, None)
-    for listed in (state.evaluating, state.waiting, state.verifying):
-        listed.pop(path, None)
-    for marked_ in (state.idle, state.due, state.answered):
-        marked_.pop(path, None)
+    for listed in (
+        state.retrying,
+        state.blocked,
+        state.asking,
+        state.timed,
+        state.evaluating,
+        state.waiting,
+        state.verifying,
+        state.idle,
+        state.due,
+        state.answered,
+    ):
+        if listed:  # most are empty, and this is done for every event of every step
+            listed.pop(path, None)
 
 
 def settle(

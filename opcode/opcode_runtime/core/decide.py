@@ -61,6 +61,7 @@ def _create(plan: Plan, state: WorkflowState, command: cmd.Create) -> Answer:
         parent_workflow_id=command.parent_workflow_id,
         parent_step_id=command.parent_step_id,
         depth=command.depth,
+        secret_inputs=command.secret_inputs,
     )
     return cmd.Decision((created,))
 
@@ -82,10 +83,10 @@ def _reported(plan: Plan, state: WorkflowState, command: cmd.StepReported) -> An
     step = state.steps.get(command.path)
     if step is None or not _is_current(plan, state, step, command.attempt):
         return NOTHING
-    asked = tuple(
-        asked_for(state, step, request, command.at) for request in command.outcome.requests
-    )
-    asked += _released(state, step, command.at)
+    asked = _released(state, step, command.at)
+    if command.outcome.requests:
+        requests = command.outcome.requests
+        asked = (*(asked_for(state, step, each, command.at) for each in requests), *asked)
     if isinstance(command.outcome, Completed):
         completed = ev.StepCompleted(
             at=command.at,

@@ -35,7 +35,7 @@ def evolve(plan: Plan, state: WorkflowState, event: ev.AnyEvent) -> None:
 
 def _move(plan: Plan, state: WorkflowState, event: ev.Event) -> None:
     """Follow the workflow table and keep the accounts of time."""
-    state.status = workflow_after(state.status, str(event.__struct_config__.tag))
+    state.status = workflow_after(state.status, ev.TAGS[type(event)])
     keep_accounts(plan, state, event.at)
 
 
@@ -47,6 +47,7 @@ def _created(plan: Plan, state: WorkflowState, event: ev.WorkflowCreated) -> Non
     state.definition_digest = event.definition_digest
     state.agent_id, state.principal, state.cwd = event.agent_id, event.principal, event.cwd
     state.inputs, state.context = event.inputs, dict(event.context)
+    state.secret_inputs = event.secret_inputs
     state.created_at = event.at
     state.timeout_s = plan.timeout_s if event.timeout_s is None else event.timeout_s
     state.parent_workflow_id, state.parent_step_id = event.parent_workflow_id, event.parent_step_id

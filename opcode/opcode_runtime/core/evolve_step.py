@@ -41,7 +41,7 @@ _WITHDRAWN = frozenset({"cancelled", "workflow_ended"})
 def _step(plan: Plan, state: WorkflowState, event: Any) -> StepState:
     """Follow the step table; the step leaves the list it was in, and what is still inside it is withdrawn."""
     step = state.steps[event.step_id]
-    step.status = step_after(step.status, str(event.__struct_config__.tag), step.path)
+    step.status = step_after(step.status, ev.TAGS[type(event)], step.path)
     books.leave_lists(state, step.path)
     if step.flow is not None:
         won = isinstance(event, ev.StepCompleted) and not step.ignored
@@ -59,7 +59,7 @@ def _started(plan: Plan, state: WorkflowState, event: ev.StepStarted) -> None:
     if step.started_at is None:
         step.started_at = event.at
     if event.params is not None:
-        step.params, step.timings = event.params, event.timings
+        step.params, step.timings, step.secrets = event.params, event.timings, event.secrets
     _begin(plan, state, step, planned)
     if planned.is_flow or planned.kind == "wait" or planned.runs_child:
         step.active_s, step.held_s, step.held_since_s = active_s(state, event.at), 0.0, None

@@ -6,6 +6,8 @@ by `jitter`: the delay is shortened by at most that fraction.
 
 from __future__ import annotations
 
+import math
+
 from opcode_runtime.core.bookkeeping import beside, is_probe
 from opcode_runtime.core.plan import Plan, RetryPlan, retry_plan
 from opcode_runtime.model import events as ev
@@ -16,6 +18,9 @@ from opcode_runtime.model.state import StepState, StepStatus, WorkflowState
 
 _DOUBLINGS_MAX = 62
 """Beyond this an exponential delay is longer than any clock, whatever the base."""
+
+_ASKED_S_MAX = 86_400.0
+"""Nobody outside makes a step wait for longer."""
 
 
 def retry_delay_s(policy: RetryPlan, failures: int, spread: float) -> float:
@@ -46,7 +51,7 @@ def after_failure(
         error = ErrorInfo(ErrorCode.EXECUTION_ERROR, error.message, step_id=step.path, cause=error)
     if error.retryable and step.failures < policy.max and not is_failing(state, step):
         spread = jitter_fraction(state.workflow_id, step.path, step.attempt)
-        delay_s = max(retry_delay_s(policy, step.failures, spread), _cooldown_s(error))
+        delay_s = max(retry_delay_s(policy, step.failures, spread), _asked_s(error))
         granted = ev.StepRetryAttempt(
             at=at,
             step_id=step.path,
@@ -63,12 +68,13 @@ def after_failure(
     return final_failure(plan, state, step, error, at)
 
 
-def _cooldown_s(error: ErrorInfo) -> float:
-    """How long an open circuit breaker makes its next caller wait."""
-    if error.code is not ErrorCode.CIRCUIT_OPEN or error.details is None:
+def _asked_s(error: ErrorInfo) -> float:
+    """How long the next attempt waits whatever the policy says: for an open breaker, or as a server asks."""
+    name = "cooldown_remaining_s" if error.code is ErrorCode.CIRCUIT_OPEN else "retry_after_s"
+    asked_s = (error.details or {}).get(name)
+    if not isinstance(asked_s, int | float) or not 0 < asked_s < math.inf:
         return 0.0
-    left_s = error.details.get("cooldown_remaining_s", 0.0)
-    return float(left_s) if isinstance(left_s, int | float) else 0.0
+    return min(float(asked_s), _ASKED_S_MAX)
 
 
 def is_failing(state: WorkflowState, step: StepState) -> bool:

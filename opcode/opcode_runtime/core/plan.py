@@ -62,7 +62,8 @@ class StepPlan:
 
     `standby`: never scheduled by itself (a fallback's target, a probe). `callers` are the steps of the same list that
     may call for it, themselves or for a step inside them; `may_call` is the same turned around. `branches` are the
-    bodies of a flow step by namespace.
+    bodies of a flow step by namespace. What follows from these: `needs` is how many things the step waits for,
+    `runs_child` whether it is another workflow, `is_flow` whether it has steps of its own.
     """
 
     key: str
@@ -82,21 +83,15 @@ class StepPlan:
     callers: tuple[str, ...] = ()
     may_call: tuple[str, ...] = ()
     branches: dict[str, BodyPlan] = field(default_factory=dict)
+    needs: int = field(init=False)
+    runs_child: bool = field(init=False)
+    is_flow: bool = field(init=False)
 
-    @property
-    def needs(self) -> int:
-        """How many things the step waits for."""
-        return len(self.dependencies) + self.standby
-
-    @property
-    def runs_child(self) -> bool:
-        """Whether the step is another workflow."""
-        return self.definition.action == CHILD_ACTION and self.kind == "action"
-
-    @property
-    def is_flow(self) -> bool:
-        """Whether the step has steps of its own."""
-        return self.kind in {"condition", "loop", "parallel"}
+    def __post_init__(self) -> None:
+        runs_child = self.definition.action == CHILD_ACTION and self.kind == "action"
+        object.__setattr__(self, "needs", len(self.dependencies) + self.standby)
+        object.__setattr__(self, "runs_child", runs_child)
+        object.__setattr__(self, "is_flow", self.kind in {"condition", "loop", "parallel"})
 
     @property
     def handler(self) -> str | None:

@@ -13,6 +13,9 @@ from opcode_runtime.model.state import WorkflowState
 EVENTS_MAX = 256
 """Events between two turns; a larger step of progress continues in the next."""
 
+SHORT_EVENTS = EVENTS_MAX - LAYER_MAX
+"""A turn that brought no more events than this has left the state at rest."""
+
 
 def take(plan: Plan, state: WorkflowState, command: cmd.AnyCommand) -> Answer:
     """Apply `command` to `state` and return all events that came of it, or the refusal.
@@ -28,7 +31,7 @@ def take(plan: Plan, state: WorkflowState, command: cmd.AnyCommand) -> Answer:
         for event in layer:
             evolve(plan, state, event)
         events += layer
-        if len(events) > EVENTS_MAX - LAYER_MAX:
+        if len(events) > SHORT_EVENTS:
             break
         layer = advance(plan, state, command.at)
     return cmd.Decision(tuple(events), answer.reply)

@@ -16,11 +16,30 @@ def wanted(plan: Plan, state: WorkflowState) -> tuple[fx.Effect, ...]:
     Nothing here depends on how the state was reached, so the same comparison serves after every commit and after
     recovery.
     """
-    return tuple(wishes(plan, state))
+    return tuple(_wishes(plan, state))
 
 
-def wishes(plan: Plan, state: WorkflowState) -> Iterator[fx.Effect]:
-    """The same one by one, for those who look for the first of a kind. Not to be held while the state changes."""
+def in_reach(plan: Plan, state: WorkflowState) -> Iterator[fx.Effect]:
+    """Those among them that may need no more than this process, in the same order: pure steps, guards, parameters,
+    conditions, the output. One by one, and not to be held while the state changes.
+    """
+    active = state.status is WorkflowStatus.ACTIVE
+    if active or state.suspended_for == "pause":
+        for path in state.running:
+            step = state.steps[path]
+            if plan.steps[step.key].pure:
+                yield fx.RunStep(path, step.attempt)
+    if not active:
+        return
+    if state.evaluating:
+        yield from _evaluations(state)
+    for path in state.ready:
+        yield fx.Prepare(path)
+    if _output_is_due(state):
+        yield fx.EvaluateOutput()
+
+
+def _wishes(plan: Plan, state: WorkflowState) -> Iterator[fx.Effect]:
     if state.status is WorkflowStatus.ACTIVE:
         yield from _active(plan, state)
     elif state.status is WorkflowStatus.SUSPENDED:
@@ -45,13 +64,12 @@ def _active(plan: Plan, state: WorkflowState) -> Iterator[fx.Effect]:
         yield from _decisions(state)
     if state.children:
         yield from _children_to_release(state)
-    if (
-        not state.unfinished
-        and state.ending is None
-        and not state.failed
-        and not state.output_known
-    ):
+    if _output_is_due(state):
         yield fx.EvaluateOutput()
+
+
+def _output_is_due(state: WorkflowState) -> bool:
+    return not (state.unfinished or state.ending or state.failed or state.output_known)
 
 
 def _retries(state: WorkflowState) -> Iterator[fx.Effect]:

@@ -128,6 +128,10 @@ class Breakers:
         """How many are remembered; those without a failure are not."""
         return len(self._known)
 
+    def remember(self, action: str, target: str) -> bool:
+        """Whether anything is remembered of a target; of most there is not."""
+        return (action, target) in self._known
+
     def admit(self, action: str, target: str, now: float) -> Admission:
         """Leave for an attempt of `action` on `target`.
 
@@ -200,6 +204,12 @@ async def perform_guarded(breakers: Breakers, action: Action, params: Any, call:
     if action.spec.kind == "pure":
         return await perform(action, params, call)
     target = action.target_of(params) or ""
+    if not breakers.remember(action.name, target):
+        outcome = await perform(action, params, call)
+        if isinstance(outcome, Completed) and not breakers.remember(action.name, target):
+            return outcome  # what nearly always happens: nobody has anything to count
+        changed = Admission(breakers, (action.name, target)).outcome(outcome, trio.current_time())
+        return _with_requests(outcome, None, changed)
     try:
         admission = breakers.admit(action.name, target, trio.current_time())
     except OpcodeError as refused:
@@ -207,10 +217,16 @@ async def perform_guarded(breakers: Breakers, action: Action, params: Any, call:
     with admission:
         outcome = await perform(action, params, call)
         changed = admission.outcome(outcome, trio.current_time())
-    if admission.request is None and changed is None:
+    return _with_requests(outcome, admission.request, changed)
+
+
+def _with_requests(
+    outcome: Outcome, first: BreakerRequest | None, last: BreakerRequest | None
+) -> Outcome:
+    if first is None and last is None:
         return outcome
-    before = (admission.request,) if admission.request else ()
-    after = (changed,) if changed else ()
+    before = (first,) if first else ()
+    after = (last,) if last else ()
     return msgspec.structs.replace(outcome, requests=(*before, *outcome.requests, *after))
 
 

@@ -61,6 +61,7 @@ def start(nursery: trio.Nursery, kit: Kit, workflows: Workflows, recovered: trio
     note = Notes(kit).write
     nursery.start_soon(watch_poison, kit.writer)
     nursery.start_soon(_take_up, kit, workflows, recovered)
+    nursery.start_soon(kit.timers.run)
     nursery.start_soon(kit.wakeups.run)
     for _ in range(WAKES_AT_ONCE):
         nursery.start_soon(kit.wakeups.wake)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from opcode_runtime.core.names import KnownSteps
+from opcode_runtime.engine.secret_places import misplaced_in_inputs
 from opcode_runtime.expressions import (
     Compiled,
     compile_data_inject,
@@ -28,11 +29,12 @@ def expression_problems(
         return list(error.problems) or [Problem(error.pointer or "", error.code, error.message)]
     except TypeError:
         return []  # not a string where one is wanted: the shape check has said so
-    return [
+    problems = [
         Problem(where, ErrorCode.VALIDATION_ERROR, message)
         for where, compiled in found
         for message in unknown_names(compiled, names, inputs)
     ]
+    return problems + misplaced_in_inputs(found, value) if kind == "inputs" else problems
 
 
 def expression_warnings(
@@ -52,7 +54,8 @@ def _compiled(value: Any, kind: str, names: KnownSteps) -> Found:
         return compile_over(value, step_ids=names).expressions
     if kind == "data_inject":
         return compile_data_inject(value, step_ids=names).template.expressions
-    return compile_template(value, step_ids=names).expressions
+    takes_secrets = kind in {"params", "inputs"}
+    return compile_template(value, step_ids=names, takes_secrets=takes_secrets).expressions
 
 
 def unknown_names(

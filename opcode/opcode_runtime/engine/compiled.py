@@ -72,7 +72,7 @@ def compile_loaded(template: Template, plan: Plan) -> Loaded:
         timings={},
         verdicts={},
         timeout=compile_template(timeout, step_ids=top) if timeout and "${{" in timeout else None,
-        inputs=compile_template(definition.inputs, step_ids=top),
+        inputs=compile_template(definition.inputs, step_ids=top, takes_secrets=True),
         context=compile_template(definition.context, step_ids=top),
         output=_template(definition.output, top),
         input_schema=compile_schema(template.input_schema),
@@ -100,7 +100,9 @@ def _compile_step(loaded: Loaded, step: StepPlan, names: StepNames) -> None:
     written, config = step.definition, step.definition.config
     if written.condition is not None:
         loaded.guards[step.key] = compile_expression(written.condition, step_ids=known)
-    loaded.params[step.key] = compile_template(_params(step), step_ids=known)
+    loaded.params[step.key] = compile_template(
+        _params(step), step_ids=known, takes_secrets=step.kind == "action"
+    )
     if step.kind == "reasoning":
         loaded.injected[step.key] = {
             name: compile_data_inject(value, step_ids=known).template

@@ -1,4 +1,4 @@
-"""Carry out effects: each kind is one coroutine that ends by telling its workflow what came of it.
+"""Carry out effects: each kind is a timer, or one coroutine, that ends by telling its workflow what came of it.
 
 `Effects` holds what is running and compares it with what is wanted. That comparison is the same after a commit and
 after a restart: there is no other way in which anything starts or is withdrawn.
@@ -15,7 +15,6 @@ import trio
 
 from opcode_runtime.actions import Call
 from opcode_runtime.core.plan import timeout_s
-from opcode_runtime.engine.breakers import perform_guarded
 from opcode_runtime.engine.children import release_child, run_child
 from opcode_runtime.engine.compiled import Loaded
 from opcode_runtime.engine.evaluate import (
@@ -28,7 +27,12 @@ from opcode_runtime.engine.evaluate import (
 )
 from opcode_runtime.engine.expr import expr_evaluator
 from opcode_runtime.engine.kit import Kit
+from opcode_runtime.engine.lanes import Lane, Lanes
+from opcode_runtime.engine.lanes import Owner as LaneOwner
+from opcode_runtime.engine.moments import full_s, left_s, moment, only_waits, word_of
 from opcode_runtime.engine.recovery import answer_keys
+from opcode_runtime.engine.secret_attempts import perform_with_secrets
+from opcode_runtime.engine.timers import Timer
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import effects as fx
 from opcode_runtime.model.errors import OpcodeError
@@ -37,10 +41,8 @@ from opcode_runtime.model.outcome import Failed
 from opcode_runtime.model.state import StepState, WorkflowState
 
 
-class Owner(Protocol):
+class Owner(LaneOwner, Protocol):
     """The workflow actor, as effects know it."""
-
-    def begin(self, fn: Callable[[], Coroutine[Any, Any, None]], name: str) -> None: ...
 
     def report(self, command: cmd.AnyCommand) -> None: ...
 
@@ -57,8 +59,9 @@ class Effects:
         self._owner = owner
         self._loaded = loaded
         self._state = state
-        self._running: dict[fx.Effect, trio.CancelScope | None] = {}
-        """Those that go on, and without a scope those that are over and were not yet found unwanted."""
+        self._lanes = Lanes(owner, self._carry_out, self._over)
+        self._running: dict[fx.Effect, Lane | Timer | None] = {}
+        """Those that go on, and as None those that are over and were not yet found unwanted."""
         self._slots: dict[str, object] = {}
 
     def reconcile(
@@ -68,16 +71,18 @@ class Effects:
 
         `leave` says which effects a turn will carry out by itself.
         """
-        wishes = dict.fromkeys(wanted)
-        for effect in [effect for effect in self._running if effect not in wishes]:
-            scope = self._running.pop(effect)
-            if scope is not None:
-                scope.cancel()
+        wishes, running = dict.fromkeys(wanted), self._running
+        for effect in [effect for effect in running if effect not in wishes]:
+            carrier = running.pop(effect)
+            if carrier is not None:
+                carrier.withdraw()
         for effect in wishes:
-            if effect not in self._running and not leave(effect):
+            if effect not in running and not leave(effect):
                 self._start(effect)
-        for path in self._slots.keys() - {path_of(effect) for effect in wishes}:
-            self.release_slot(path)
+        self._lanes.end_idle()
+        if self._slots:
+            for path in self._slots.keys() - {path_of(effect) for effect in wishes}:
+                self.release_slot(path)
 
     def is_running(self, effect: fx.Effect) -> bool:
         """Whether `effect` is going on."""
@@ -94,7 +99,8 @@ class Effects:
         return True
 
     def _keep_slot(self, path: str, borrower: object) -> None:
-        self.release_slot(path)
+        if path in self._slots:
+            self.release_slot(path)
         self._slots[path] = borrower
 
     def release_slot(self, path: str) -> None:
@@ -109,34 +115,51 @@ class Effects:
         None when something else goes on, or when that moment is less than `far_s` away; NEVER when there is none. A
         timer that has longer to go than it was set for (the wall clock was set back) stays in memory, which counts.
         """
-        now, moments = self._now(), [_moment(effect) for effect in wanted]
-        if any(
-            moment is None
-            or moment <= self._passed
-            or not now + far_s <= moment <= now + _full_s(effect)
-            for effect, moment in zip(wanted, moments, strict=True)
-        ):
-            return None
-        return min((moment for moment in moments if moment is not None), default=NEVER)
+        now, first = self._now(), NEVER
+        for effect in wanted:
+            due = moment(effect)
+            if (
+                due is None
+                or due <= self._passed
+                or not now + far_s <= due <= now + full_s(effect) + _ROUNDING_S
+            ):
+                return None
+            first = min(first, due)
+        return first
 
     def withdraw_all(self) -> None:
-        """The actor ends: give every slot back. Its tasks are cancelled by their nursery."""
+        """The actor ends: withdraw its timers, give every slot back. Its tasks are cancelled by their nursery."""
+        for carrier in self._running.values():
+            if isinstance(carrier, Timer):
+                carrier.withdraw()
         for path in list(self._slots):
             self.release_slot(path)
 
     def _start(self, effect: fx.Effect) -> None:
-        scope = trio.CancelScope()
-        self._running[effect] = scope
+        if not only_waits(effect):
+            self._running[effect] = self._lanes.start(effect)
+            return
+        wait_s = left_s(effect, self._now(), self._passed)
+        self._running[effect] = self._kit.timers.start(wait_s, self._fell_due, effect)
 
-        async def carry_out() -> None:
-            with scope:
-                # It may have been withdrawn before it began.
-                await trio.lowlevel.checkpoint_if_cancelled()
-                await _CARRY_OUT[type(effect)](self, effect)
-            if self._running.get(effect) is scope:
-                self._running[effect] = None
+    def _fell_due(self, effect: fx.Effect) -> None:
+        """A step that is to be tried again takes a slot first, and a task to wait for one."""
+        if isinstance(effect, fx.AwaitRetry) and self._lacks_slot(effect.path):
+            self._running[effect] = self._lanes.start(effect)
+        else:
+            self._running[effect] = None
+            self._report(word_of(effect, self._now()))
 
-        self._owner.begin(carry_out, f"{type(effect).__name__} {self._state.workflow_id}")
+    def _lacks_slot(self, path: str) -> bool:
+        if path in self._slots or not self.needs_slot(path):
+            return False
+        return not self.take_slot_now(path)
+
+    def _carry_out(self, effect: fx.Effect) -> Coroutine[Any, Any, None]:
+        return _CARRY_OUT[type(effect)](self, effect)
+
+    def _over(self, effect: fx.Effect) -> None:
+        self._running[effect] = None
 
     def needs_slot(self, path: str) -> bool:
         """Whether the step at `path` holds a slot while it runs: an action with an effect outside this process."""
@@ -204,35 +227,9 @@ class Effects:
             )
         )
 
-    async def _await_retry(self, effect: fx.AwaitRetry) -> None:
-        await self._sleep_until(effect.due, effect.delay_s)
-        if self.needs_slot(effect.path):
-            await self._wait_for_slot(effect.path)
-        self._report(cmd.RetryDue(at=self._now(), path=effect.path, attempt=effect.attempt))
-
-    async def _await_wait(self, effect: fx.AwaitWait) -> None:
-        await self._sleep_until(effect.due, effect.duration_s)
-        self._report(cmd.WaitDue(at=self._now(), path=effect.path, attempt=effect.attempt))
-
-    async def _await_decision(self, effect: fx.AwaitDecision) -> None:
-        await self._sleep_until(effect.due, effect.duration_s)
-        self._report(cmd.DecisionDue(at=self._now(), decision_id=effect.decision_id))
-
-    async def _await_step_deadline(self, effect: fx.AwaitStepDeadline) -> None:
-        await self._sleep_until(effect.since + effect.left_s, effect.left_s)
-        self._report(
-            cmd.StepDeadlinePassed(at=self._now(), path=effect.path, attempt=effect.attempt)
-        )
-
-    async def _await_deadline(self, effect: fx.AwaitDeadline) -> None:
-        await self._sleep_until(effect.since + effect.left_s, effect.left_s)
-        self._report(cmd.DeadlinePassed(at=self._now()))
-
-    async def _sleep_until(self, due: float, full_s: float) -> None:
-        """Wait until a moment of the wall clock, but never longer than `full_s`: that clock may be set back."""
-        left_s = min(due - self._now(), full_s)
-        if left_s > 0 and due > self._passed:
-            await trio.sleep(left_s)
+    async def _await_slot(self, effect: fx.AwaitRetry) -> None:
+        await self._wait_for_slot(effect.path)
+        self._report(word_of(effect, self._now()))
 
     async def _wait_for_slot(self, path: str) -> None:
         """Take a slot for the step at `path`; it is given back when no effect of that step is wanted any more."""
@@ -251,8 +248,8 @@ class Effects:
         except OpcodeError as error:
             outcome: Any = Failed(error.info(effect.path))
         else:
-            breakers, call = self._kit.breakers, self.call(step)
-            outcome = await perform_guarded(breakers, action, step.params or {}, call)
+            template = self._loaded.template
+            outcome = await perform_with_secrets(self._kit, template, action, step, self.call(step))
         self.release_slot(effect.path)
         self._report(
             cmd.StepReported(
@@ -303,29 +300,7 @@ class Effects:
 NEVER = math.inf
 """The moment of what never falls due."""
 
-
-def _moment(effect: fx.Effect) -> float | None:
-    """When an effect that only waits is over; None for any other."""
-    match effect:
-        case fx.AwaitRetry() | fx.AwaitWait() | fx.AwaitDecision():
-            return effect.due
-        case fx.AwaitDeadline() | fx.AwaitStepDeadline():
-            return effect.since + effect.left_s
-        case _:
-            return None
-
-
-def _full_s(effect: fx.Effect) -> float:
-    """How long an effect that only waits may take at most, with a second for rounding."""
-    match effect:
-        case fx.AwaitRetry():
-            return effect.delay_s + 1.0
-        case fx.AwaitWait() | fx.AwaitDecision():
-            return effect.duration_s + 1.0
-        case fx.AwaitDeadline() | fx.AwaitStepDeadline():
-            return effect.left_s + 1.0
-        case _:
-            return 0.0
+_ROUNDING_S = 1.0
 
 
 def path_of(effect: fx.Effect) -> str | None:
@@ -339,12 +314,8 @@ _CARRY_OUT: dict[type[Any], Callable[[Effects, Any], Coroutine[Any, Any, None]]]
     fx.Verify: Effects._verify,
     fx.RunChild: Effects._run_child,
     fx.ReleaseChild: Effects._release_child,
-    fx.AwaitRetry: Effects._await_retry,
-    fx.AwaitWait: Effects._await_wait,
-    fx.AwaitDecision: Effects._await_decision,
-    fx.AwaitStepDeadline: Effects._await_step_deadline,
-    fx.AwaitDeadline: Effects._await_deadline,
+    fx.AwaitRetry: Effects._await_slot,
     fx.RunStep: Effects._run_step,
     fx.EvaluateOutput: Effects._evaluate_output,
 }
-"""One coroutine per kind of effect."""
+"""One coroutine per kind of effect that does more than wait."""

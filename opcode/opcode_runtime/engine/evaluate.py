@@ -7,6 +7,11 @@ from typing import Any
 from opcode_runtime.engine.compiled import Loaded
 from opcode_runtime.engine.expression_workers import Workers
 from opcode_runtime.engine.scope import StepsSeen, condition_scope, step_scope, workflow_scope
+from opcode_runtime.engine.secret_places import (
+    may_name_secrets,
+    scope_with_references,
+    start_apart,
+)
 from opcode_runtime.expressions import (
     BudgetExceeded,
     Compiled,
@@ -82,22 +87,38 @@ async def guard_anywhere(loaded: Loaded, state: WorkflowState, path: str, worker
 
 def start_in_place(loaded: Loaded, state: WorkflowState, path: str) -> cmd.Start:
     """What a step starts with. Raises OpcodeError or NeedsWorker."""
-    scope = step_scope(loaded, state, path)
-    templates = _start_templates(loaded, state.steps[path].key)
-    return _start({name: render_in_place(each, scope) for name, each in templates.items()})
+    key = state.steps[path].key
+    params = loaded.params[key]
+    if not (params.expressions or key in loaded.timings or key in loaded.injected):
+        return cmd.Start(params.render(_NO_NAMES))
+    scope, secrets = _start_scope(loaded, state, path, key)
+    templates = _start_templates(loaded, key)
+    start = _start({name: render_in_place(each, scope) for name, each in templates.items()})
+    return start_apart(start) if secrets else start
 
 
 async def start_anywhere(
     loaded: Loaded, state: WorkflowState, path: str, workers: Workers
 ) -> cmd.Start:
     """As `start_in_place`, wherever its expressions have to be evaluated."""
-    scope = step_scope(loaded, state, path)
-    templates = _start_templates(loaded, state.steps[path].key)
-    return _start(
+    key = state.steps[path].key
+    scope, secrets = _start_scope(loaded, state, path, key)
+    templates = _start_templates(loaded, key)
+    start = _start(
         {name: await render_anywhere(each, scope, workers) for name, each in templates.items()}
     )
+    return start_apart(start) if secrets else start
 
 
+def _start_scope(loaded: Loaded, state: WorkflowState, path: str, key: str) -> tuple[Scope, bool]:
+    """The scope of a step's parameters, and whether these may name secrets."""
+    scope = step_scope(loaded, state, path)
+    if not may_name_secrets(loaded, state, key):
+        return scope, False
+    return scope_with_references(scope, state), True
+
+
+_NO_NAMES = Scope(steps={}, inputs={}, workflow={}, context={})
 _INJECTED = "data_inject/"
 
 

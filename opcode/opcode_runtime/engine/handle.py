@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
+
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.recovery import read_off_loop, unknown_workflow
 from opcode_runtime.engine.router import Router
@@ -51,7 +53,9 @@ class Handle:
             WorkflowCancelled: it was cancelled.
             OpcodeError: NOT_FOUND when there is no such workflow, or none any more.
         """
-        await wait_for_status(self._kit, self.workflow_id, ENDED)
+        ended = await wait_for_status(self._kit, self.workflow_id, ENDED)
+        if isinstance(ended, WorkflowCompleted):
+            return msgspec.to_builtins(ended.output)  # the caller's own
         row = self._kit.journal.workflow(self.workflow_id)
         assert row is not None
         if row.status == "failed":

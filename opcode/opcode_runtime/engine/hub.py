@@ -1,7 +1,7 @@
 """Tell those who wait that a stream has grown. Only what is on disk is told.
 
-A watch carries no data: it says "look again", and the watcher reads the journal. So nothing is queued, nothing can be
-lost, and a slow watcher costs the others nothing.
+A watch says "look again", and the watcher reads the journal. So nothing is queued, nothing can be lost, and a slow
+watcher costs the others nothing. It carries no data but the newest event that changed a status, of which there is one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,14 @@ class Watch:
 
     def __init__(self, *, status_only: bool) -> None:
         self.status_only = status_only
+        self.newest: AnyEvent | None = None
+        """The newest event since the watch began that changed the status of the workflow."""
         self._grown = trio.Event()
+
+    @property
+    def grown(self) -> bool:
+        """Whether the stream has grown since the last wait (or since the watch began)."""
+        return self._grown.is_set()
 
     def wake(self) -> None:
         """Something new is on disk."""
@@ -41,23 +48,35 @@ class Hub:
     @contextmanager
     def watch(self, stream: str, *, status_only: bool = False) -> Iterator[Watch]:
         """Watch `stream` for as long as the context lasts. Begin before the first look, and no growth is missed."""
-        watch = Watch(status_only=status_only)
-        self._watches.setdefault(stream, set()).add(watch)
+        watch = self.begin(stream, status_only=status_only)
         try:
             yield watch
         finally:
-            self._watches[stream].discard(watch)
-            if not self._watches[stream]:
-                del self._watches[stream]
+            self.end(stream, watch)
+
+    def begin(self, stream: str, *, status_only: bool = False) -> Watch:
+        """Watch `stream` until `end`."""
+        watch = Watch(status_only=status_only)
+        self._watches.setdefault(stream, set()).add(watch)
+        return watch
+
+    def end(self, stream: str, watch: Watch) -> None:
+        """Watch it no longer."""
+        watches = self._watches[stream]
+        watches.discard(watch)
+        if not watches:
+            del self._watches[stream]
 
     def publish(self, stream: str, events: Sequence[AnyEvent]) -> None:
         """Wake the watchers of `stream`, which has grown by `events`."""
         watches = self._watches.get(stream)
         if watches is None:
             return
-        changed = not WORKFLOW_EVENTS.isdisjoint(map(type, events))
+        changes = [event for event in events if type(event) in WORKFLOW_EVENTS]
         for watch in watches:
-            if changed or not watch.status_only:
+            if changes:
+                watch.newest = changes[-1]
+            if changes or not watch.status_only:
                 watch.wake()
 
     def statistics(self) -> dict[str, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from opcode_runtime.actions import perform_in_place
 from opcode_runtime.core.plan import timeout_s
-from opcode_runtime.core.wanted import wishes
+from opcode_runtime.core.wanted import in_reach
 from opcode_runtime.engine.compiled import Loaded
 from opcode_runtime.engine.effects import Effects
 from opcode_runtime.engine.evaluate import (
@@ -28,6 +28,8 @@ from opcode_runtime.model.state import WorkflowState
 
 INPUT_BYTES_MAX = 64 << 10
 
+_IN_PLACE = (fx.Prepare, fx.Evaluate, fx.EvaluateOutput)
+
 
 class InPlace:
     """Finds the next effect of one workflow that can be carried out at once, and does so."""
@@ -39,35 +41,35 @@ class InPlace:
         self._effects = effects
         self._left: set[fx.Effect] = set()
 
-    def next_effect(self) -> fx.Effect | None:
-        """The next effect that may be carried out in place."""
-        for effect in wishes(self._loaded.plan, self._state):
-            if self.may(effect):
-                return effect
-        return None
-
     def next_command(self) -> cmd.AnyCommand | None:
         """Carry out the next effect and return what came of it; None when no effect is left for this place."""
-        while (effect := self.next_effect()) is not None:
+        while (effect := self._next_effect()) is not None:
             try:
                 return self._carry_out(effect)
             except NeedsWorker:
                 self._left.add(effect)
         return None
 
+    def _next_effect(self) -> fx.Effect | None:
+        for effect in in_reach(self._loaded.plan, self._state):
+            if self.may(effect):
+                return effect
+        return None
+
     def may(self, effect: fx.Effect) -> bool:
         """Whether an effect is to be carried out in place, in this turn or the next."""
-        if effect in self._left or self._effects.is_running(effect):
-            return False
         if isinstance(effect, fx.RunStep):
-            return self._is_light(effect.path)
-        return isinstance(effect, fx.Prepare | fx.Evaluate | fx.EvaluateOutput)
+            if not self._is_light(effect.path):
+                return False
+        elif not isinstance(effect, _IN_PLACE):
+            return False
+        return effect not in self._left and not self._effects.is_running(effect)
 
     def _is_light(self, path: str) -> bool:
-        """Whether a step may run inside the turn: pure, without a deadline of its own, with a small input."""
+        """Whether a step may run inside the turn: pure, small input, no secrets, no deadline of its own."""
         state = self._state.steps[path]
         step = self._loaded.plan.steps[state.key]
-        if not step.pure or timeout_s(step, state) is not None:
+        if not step.pure or state.secrets or timeout_s(step, state) is not None:
             return False
         name = step.definition.action or ""
         if name not in self._kit.registry or not self._kit.registry.get(name).in_place:
@@ -115,4 +117,5 @@ class InPlace:
         state = self._state.steps[effect.path]
         action = self._kit.registry.get(self._loaded.plan.steps[state.key].definition.action or "")
         outcome = perform_in_place(action, state.params or {}, self._effects.call(state))
+        outcome = self._kit.vault.redacted(outcome)
         return cmd.StepReported(at=now, path=effect.path, attempt=effect.attempt, outcome=outcome)

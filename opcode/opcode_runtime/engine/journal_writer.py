@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import outcome
 import trio
@@ -36,18 +37,43 @@ from opcode_runtime.storage import (
 
 BATCH_MAX = 512
 WAITING_MAX = 10_000
+AT_ONCE_MAX = 32
+"""How many callers of one commit go on before the loop looks at anything else."""
 
 
 _Result = outcome.Outcome[Answer]
 
 
-@dataclass(slots=True)
 class _Pending:
-    """An entry on its way to disk."""
+    """An entry on its way to disk, and the one task that may wait for it."""
 
-    entry: Entry
-    done: trio.Event = field(default_factory=trio.Event)
-    result: _Result | None = None
+    __slots__ = ("_waiter", "entry", "result")
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.result: _Result | None = None
+        self._waiter: trio.lowlevel.Task | None = None
+
+    async def wait(self) -> Answer:
+        """The journal's answer, or what went wrong. Who is cancelled hears nothing of it."""
+        if self.result is None:
+            self._waiter = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._leave)
+        else:
+            await trio.lowlevel.checkpoint()
+        assert self.result is not None
+        return self.result.unwrap()
+
+    def settle(self, result: _Result) -> None:
+        """It is on disk, or surely not."""
+        self.result = result
+        if self._waiter is not None:
+            trio.lowlevel.reschedule(self._waiter)
+            self._waiter = None
+
+    def _leave(self, _: Callable[[], Any]) -> trio.lowlevel.Abort:
+        self._waiter = None
+        return trio.lowlevel.Abort.SUCCEEDED
 
 
 @dataclass(slots=True)
@@ -86,7 +112,7 @@ class JournalWriter:
                 or map are full (nothing was written), BUSY when too many appends wait, STORE_ERROR when the result is
                 unknown.
         """
-        result = await self.enter(append)
+        result = await self._submit(append).wait()
         if isinstance(result, AppendRejected):
             raise OpcodeError(
                 ErrorCode.CONFLICT,
@@ -101,10 +127,7 @@ class JournalWriter:
         Raises:
             OpcodeError: as `append`, without CONFLICT.
         """
-        pending = self._submit(entry)
-        await pending.done.wait()
-        assert pending.result is not None
-        return pending.result.unwrap()
+        return await self._submit(entry).wait()
 
     def enter_soon(self, entry: Entry) -> None:
         """Write an entry when there is a commit for it, and wait for nothing: what it says is worth no more."""
@@ -164,16 +187,24 @@ class JournalWriter:
         return [outcome.Error(written.error) for _ in batch]  # an outcome is for one reader
 
     def _deliver(self, batch: list[_Pending], results: list[_Result]) -> None:
-        """Back on the loop: hand each caller its result, wake the watchers."""
+        """Back on the loop: hand each caller its result, wake the watchers.
+
+        So many at a time: each that goes on takes a turn, and between the turns of some the loop looks around.
+        """
         self._count(batch)
+        self._hand_out(batch, results)
+
+    def _hand_out(self, batch: list[_Pending], results: list[_Result]) -> None:
+        if len(batch) > AT_ONCE_MAX and not self._closed:
+            self._token.run_sync_soon(self._hand_out, batch[AT_ONCE_MAX:], results[AT_ONCE_MAX:])
+            batch, results = batch[:AT_ONCE_MAX], results[:AT_ONCE_MAX]
         for pending, result in zip(batch, results, strict=True):
             if isinstance(result, outcome.Error):
-                pending.result = self._judged(result)
-            else:
-                pending.result = result
-                if isinstance(pending.entry, Append):
-                    self._hub.publish(pending.entry.stream, pending.entry.events)
-            pending.done.set()
+                pending.settle(self._judged(result))
+                continue
+            if isinstance(pending.entry, Append):
+                self._hub.publish(pending.entry.stream, pending.entry.events)
+            pending.settle(result)
 
     def _count(self, batch: list[_Pending]) -> None:
         statistics = self._statistics

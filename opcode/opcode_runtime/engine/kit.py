@@ -16,9 +16,11 @@ from opcode_runtime.engine.hub import Hub
 from opcode_runtime.engine.journal_writer import JournalWriter
 from opcode_runtime.engine.room import Room
 from opcode_runtime.engine.templates import Templates
+from opcode_runtime.engine.timers import Timers
 from opcode_runtime.model.commands import AnyCommand, Decision
 from opcode_runtime.model.events import AnyEvent
 from opcode_runtime.model.settings import Settings
+from opcode_runtime.secrets import Vault
 from opcode_runtime.storage import Journal
 
 if TYPE_CHECKING:
@@ -83,7 +85,9 @@ class Kit:
     resources: ActionResources
     slots: Slots
     breakers: Breakers
+    vault: Vault
     peers: Peers
     wakeups: Wakeups
+    timers: Timers
     data_dir: Path
     children_dir: Path

@@ -6,7 +6,9 @@ import errno
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -15,8 +17,12 @@ from actors.persistence import RecoveryPermits
 from opcode_runtime.actions import (
     Action,
     ActionSettings,
+    EgressPolicy,
+    HttpLimits,
     Registry,
+    ShellLimits,
     builtin_registry,
+    check_egress,
     open_action_resources,
 )
 from opcode_runtime.engine.breakers import BreakerLimits, Breakers
@@ -34,14 +40,18 @@ from opcode_runtime.engine.recovery import read_off_loop
 from opcode_runtime.engine.room import Room
 from opcode_runtime.engine.slots import StepSlots
 from opcode_runtime.engine.templates import Templates
+from opcode_runtime.engine.timers import Timers
 from opcode_runtime.engine.wakeups import Wakeups
 from opcode_runtime.engine.workflows import Workflows, open_workflows
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
-from opcode_runtime.model.settings import Settings
+from opcode_runtime.model.settings import Limits, Settings
 from opcode_runtime.sandbox import sweep
+from opcode_runtime.secrets import open_vault, watching_logs
 from opcode_runtime.storage import Journal
 
 _log = structlog.get_logger("opcode.runtime")
+
+_Bounds = TypeVar("_Bounds", HttpLimits, ShellLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,9 @@ async def open_parts(
     children_dir = data_dir / "children"
     _make(children_dir)
     swept = 0 if clock.virtual else await sweep(children_dir)
+    vault = await read_off_loop(clock, partial(open_vault, data_dir, _key_file(settings, data_dir)))
+    stack.callback(vault.close)
+    stack.enter_context(watching_logs(vault.redactor))
     hub = Hub()
     room = Room(journal.pressure, settings.min_free_bytes, settings.journal_bytes_max)
     writer = await stack.enter_async_context(open_journal_writer(journal, hub, room, clock))
@@ -96,15 +109,17 @@ async def open_parts(
         permits=RecoveryPermits(settings.limits.recoveries_max),
         room=room,
         hub=hub,
-        templates=Templates(journal, registry, settings),
+        templates=Templates(journal, hub, registry, settings),
         registry=registry,
         workers=await _open_workers(stack, clock),
         action_settings=_action_settings(settings, data_dir),
         resources=await stack.enter_async_context(open_action_resources()),
         slots=slots,
         breakers=_breakers(settings),
+        vault=vault,
         peers=peers,
         wakeups=Wakeups(clock, peers),
+        timers=Timers(),
         data_dir=data_dir,
         children_dir=children_dir,
     )
@@ -145,15 +160,42 @@ async def _open_workers(stack: AsyncExitStack, clock: Clock) -> Workers:
     return await stack.enter_async_context(open_expression_workers())
 
 
+def _key_file(settings: Settings, data_dir: Path) -> str | None:
+    """The file with the passphrase of the vault; a relative path is one below the data directory."""
+    if settings.vault_key_file is None:
+        return None
+    return str((data_dir / Path(settings.vault_key_file).expanduser()).absolute())
+
+
 def _action_settings(settings: Settings, data_dir: Path) -> ActionSettings:
-    return ActionSettings(
+    limits = settings.limits
+    found = ActionSettings(
         data_dir=str(data_dir.resolve()),
+        journal_dir=str(Path(settings.db_path).resolve()) if settings.db_path else None,
+        vault_key_file=_key_file(settings, data_dir),
         allow_private=settings.allow_private,
         allow_hosts=settings.allow_hosts,
+        http_proxy=settings.http_proxy,
         read_only_paths=settings.read_only_paths,
         writable_paths=settings.writable_paths,
         deny_paths=settings.deny_paths,
-        body_bytes_max=settings.limits.http_body_bytes_max,
-        output_bytes_max=settings.limits.output_bytes_max,
-        file_bytes_max=settings.limits.file_bytes_max,
+        body_bytes_max=limits.http_body_bytes_max,
+        output_bytes_max=limits.output_bytes_max,
+        file_bytes_max=limits.file_bytes_max,
+        list_entries_max=limits.list_entries_max,
+        tree_entries_max=limits.tree_entries_max,
+        copy_bytes_max=limits.copy_bytes_max,
+        file_timeout_s=limits.file_timeout_s,
+        http=_named(HttpLimits, limits, "http_"),
+        min_isolation=settings.min_isolation,
+        cgroup=settings.cgroup,
+        shell_network=settings.shell_network,
+        shell=_named(ShellLimits, limits, "shell_"),
     )
+    check_egress(EgressPolicy(found.allow_private, found.allow_hosts, found.http_proxy))
+    return found
+
+
+def _named(kind: type[_Bounds], limits: Limits, prefix: str) -> _Bounds:
+    """Those of the limits whose names begin with `prefix`."""
+    return kind(**{name: getattr(limits, prefix + name) for name in kind.__struct_fields__})

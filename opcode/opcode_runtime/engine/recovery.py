@@ -20,9 +20,14 @@ from opcode_runtime.model.events import WorkflowCreated
 from opcode_runtime.model.ids import unmarked
 from opcode_runtime.model.record import Record
 from opcode_runtime.model.state import WorkflowState
+from opcode_runtime.storage import uncollected
 
 _SHORT_EVENTS = 500
 """A journal of so many events is folded in a few milliseconds, where it is read."""
+
+READERS_MAX = 2
+
+_READERS: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("readers")
 
 T = TypeVar("T")
 
@@ -32,7 +37,17 @@ async def read_off_loop(clock: Clock, read: Callable[[], T]) -> T:
     if clock.virtual:
         await trio.lowlevel.checkpoint()
         return read()
-    return await trio.to_thread.run_sync(read)
+    return await trio.to_thread.run_sync(read, limiter=_readers())
+
+
+def _readers() -> trio.CapacityLimiter:
+    """Threads that read compete with the loop for the interpreter: four of them leave it a quarter of its time."""
+    try:
+        return _READERS.get()
+    except LookupError:
+        limiter = trio.CapacityLimiter(READERS_MAX)
+        _READERS.set(limiter)
+        return limiter
 
 
 class Brought(NamedTuple):
@@ -56,8 +71,10 @@ async def bring_back(kit: Kit, workflow_id: str) -> Brought:
         loaded, state = _loaded_for(kit.templates, workflow_id, records), WorkflowState()
     else:
         loaded, state = load(kit.templates, kept), kept
-    for record in records:
-        evolve(loaded.plan, state, record.event)
+    if len(records) <= _SHORT_EVENTS:
+        _replay(loaded, state, records)
+    else:
+        await read_off_loop(kit.clock, lambda: _replay(loaded, state, records))
     return Brought(loaded, state, records[-1].seq if records else kept_seq, kept_seq)
 
 
@@ -80,7 +97,7 @@ def fold(
         OpcodeError: NOT_FOUND where there are none; STORE_ERROR when they cannot be folded.
     """
     loaded = _loaded_for(templates, workflow_id, records)
-    return loaded, _replay(loaded, records)
+    return loaded, _replay(loaded, WorkflowState(), records)
 
 
 async def look_at(
@@ -94,8 +111,10 @@ async def look_at(
     records = await read_off_loop(kit.clock, lambda: kit.journal.read(workflow_id))
     loaded = _loaded_for(kit.templates, workflow_id, records)
     if len(records) <= _SHORT_EVENTS:
-        return show(_replay(loaded, records), records)
-    return await read_off_loop(kit.clock, lambda: show(_replay(loaded, records), records))
+        return show(_replay(loaded, WorkflowState(), records), records)
+    return await read_off_loop(
+        kit.clock, lambda: show(_replay(loaded, WorkflowState(), records), records)
+    )
 
 
 def _loaded_for(templates: Templates, workflow_id: str, records: Sequence[Record]) -> Loaded:
@@ -124,10 +143,10 @@ def load(
     return loaded
 
 
-def _replay(loaded: Loaded, records: Sequence[Record]) -> WorkflowState:
-    state = WorkflowState()
-    for record in records:
-        evolve(loaded.plan, state, record.event)
+def _replay(loaded: Loaded, state: WorkflowState, records: Sequence[Record]) -> WorkflowState:
+    with uncollected(len(records)):
+        for record in records:
+            evolve(loaded.plan, state, record.event)
     return state
 
 

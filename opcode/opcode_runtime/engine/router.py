@@ -11,7 +11,8 @@ from opcode_runtime.engine import define, query, removal, run
 from opcode_runtime.engine.agents import Agents
 from opcode_runtime.engine.keys import Key, Keys, holder, key_of
 from opcode_runtime.engine.kit import Kit
-from opcode_runtime.engine.recovery import look_at, unknown_workflow
+from opcode_runtime.engine.looks import Looks
+from opcode_runtime.engine.recovery import unknown_workflow
 from opcode_runtime.engine.requests import (
     AnyRequest,
     Define,
@@ -21,7 +22,6 @@ from opcode_runtime.engine.requests import (
     Signal,
     Status,
 )
-from opcode_runtime.engine.views import status_view
 from opcode_runtime.engine.workflows import Workflows
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
@@ -39,6 +39,7 @@ class Router:
         self._workflows = workflows
         self._keys = Keys(kit.journal, kit.clock)
         self._agents = Agents(kit)
+        self._looks = Looks(kit, self._keys)
         self._accepting = True
 
     def stop_accepting(self) -> None:
@@ -100,12 +101,8 @@ class Router:
 
     async def _status(self, request: Status) -> dict[str, Any]:
         self._check_known(request.workflow_id)
-        view = await look_at(
-            self._kit,
-            request.workflow_id,
-            lambda state, records: status_view(
-                state, records, since_seq=request.since_seq, events_max=request.events_max
-            ),
+        view = await self._looks.status(
+            request.workflow_id, since_seq=request.since_seq, events_max=request.events_max
         )
         if request.workflow_id in self._workflows.quarantined:
             view["quarantined"] = self._workflows.quarantined[request.workflow_id]

@@ -23,8 +23,10 @@ from opcode_runtime.engine.requests import Run
 from opcode_runtime.engine.room import Level
 from opcode_runtime.engine.schemas import with_defaults
 from opcode_runtime.engine.scope import creation_scope
+from opcode_runtime.engine.secret_places import inputs_apart
 from opcode_runtime.engine.views import workflow_view
 from opcode_runtime.model import commands as cmd
+from opcode_runtime.model import events as ev
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
 WAIT_S_MAX = 3600.0
@@ -86,7 +88,7 @@ async def prepare(
     if parent is not None:
         _check_depth(loaded, parent)
     workflow_id = parent.child_workflow_id if parent else secrets.token_hex(16)
-    inputs = await _inputs(kit, loaded, workflow_id, request)
+    inputs, secret_inputs = await _inputs(kit, loaded, workflow_id, request)
     scope = creation_scope(loaded, workflow_id, request.agent_id, inputs)
     context = await render_anywhere(loaded.context, scope, kit.workers)
     timeout_s = None
@@ -109,6 +111,7 @@ async def prepare(
         parent_workflow_id=parent.workflow_id if parent else None,
         parent_step_id=parent.step_id if parent else None,
         depth=parent.depth if parent else 0,
+        secret_inputs=secret_inputs,
     )
     return Prepared(loaded, create)
 
@@ -122,14 +125,21 @@ def _check_depth(loaded: Loaded, parent: Parent) -> None:
         )
 
 
-async def _inputs(kit: Kit, loaded: Loaded, workflow_id: str, request: Run) -> dict[str, Any]:
-    """The inputs with their defaults: those of `inputs`, then those of the schema, which is then enforced."""
+async def _inputs(
+    kit: Kit, loaded: Loaded, workflow_id: str, request: Run
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The inputs with their defaults: those of `inputs`, then those of the schema, which is then enforced.
+
+    Inputs whose default is a secret are its mark; what the schema says about them is not held against that.
+    """
     scope = creation_scope(loaded, workflow_id, request.agent_id, request.params)
     defaults = await render_anywhere(loaded.inputs, scope, kit.workers)
     inputs = with_defaults(loaded.template.input_schema, {**defaults, **request.params})
+    inputs, secret_inputs = inputs_apart(inputs)
     if loaded.input_schema is not None:
-        loaded.input_schema.check(inputs, "the inputs do not fit the input_schema")
-    return inputs
+        what = "the inputs do not fit the input_schema"
+        loaded.input_schema.check(inputs, what, unknown=secret_inputs)
+    return inputs, secret_inputs
 
 
 def _check_agent(agent_id: str) -> None:
@@ -161,17 +171,33 @@ async def wait_for_rest(kit: Kit, workflow_id: str, wait_s: float) -> dict[str, 
     return view
 
 
-async def wait_for_status(kit: Kit, workflow_id: str, statuses: frozenset[str]) -> None:
-    """Wait until the journal has the workflow in one of `statuses`. Costs one look for each time it grows.
+_STATUS_AFTER: dict[type[Any], str] = {
+    ev.WorkflowSuspended: "suspended",
+    ev.WorkflowCompleted: "completed",
+    ev.WorkflowFailed: "failed",
+    ev.WorkflowCancelled: "cancelled",
+}
+
+
+async def wait_for_status(
+    kit: Kit, workflow_id: str, statuses: frozenset[str]
+) -> ev.AnyEvent | None:
+    """Wait until the journal has the workflow in one of `statuses`; gives the event that brought it there, or None
+    when it was there already.
 
     Raises:
         OpcodeError: NOT_FOUND when there is no such workflow, or none any more.
     """
     with kit.hub.watch(workflow_id, status_only=True) as watch:
-        while (status := kit.journal.workflow_status(workflow_id)) not in statuses:
+        status = kit.journal.workflow_status(workflow_id)
+        while status not in statuses:
             if status is None:
                 raise unknown_workflow(workflow_id)
             await watch.wait()
+            status = _STATUS_AFTER.get(type(watch.newest))
+            if status is None:
+                status = kit.journal.workflow_status(workflow_id)
+        return watch.newest
 
 
 async def show(kit: Kit, workflow_id: str) -> dict[str, Any]:

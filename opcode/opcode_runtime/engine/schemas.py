@@ -7,6 +7,7 @@ what is wrong with a schema itself.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import islice
 from typing import Any
 
@@ -49,9 +50,19 @@ class Schema:
             for error in islice(self._validator.iter_errors(value), PROBLEMS_MAX)
         ]
 
-    def check(self, value: Any, what: str) -> None:
-        """Raise VALIDATION_ERROR with every problem when `value` (`what` begins the message) does not fit."""
+    def check(self, value: Any, what: str, *, unknown: Collection[str] = ()) -> None:
+        """Raise VALIDATION_ERROR with every problem when `value` (`what` begins the message) does not fit.
+
+        Arguments:
+            unknown: members of `value` that are not judged, since what they will be is not known yet.
+        """
         problems = self.problems(value)
+        if unknown:
+            problems = [
+                each
+                for each in problems
+                if each.pointer.split("/")[1:2] not in [[n] for n in unknown]
+            ]
         if problems:
             first = problems[0]
             where = f" at {first.pointer}" if first.pointer else ""

@@ -13,7 +13,9 @@ from opcode_runtime.core.planning import build_plan
 from opcode_runtime.core.validation import Checked, Checks, validate
 from opcode_runtime.engine.checking import expression_problems, expression_warnings
 from opcode_runtime.engine.compiled import Loaded, compile_loaded
+from opcode_runtime.engine.hub import Hub, Watch
 from opcode_runtime.engine.schemas import schema_problems
+from opcode_runtime.engine.secret_places import misplaced_in_params
 from opcode_runtime.model.action import ActionSpec, InterruptPolicy
 from opcode_runtime.model.definition import Definition, StepDefinition, Template
 from opcode_runtime.model.errors import ErrorCode, OpcodeError, Problem
@@ -26,13 +28,15 @@ LOADED_MAX = 1_000
 class Templates:
     """Loads templates from the journal and keeps those in use compiled."""
 
-    def __init__(self, journal: Journal, registry: Registry, settings: Settings) -> None:
+    def __init__(self, journal: Journal, hub: Hub, registry: Registry, settings: Settings) -> None:
+        """`hub` tells when the journal has a new version of a template."""
         self._journal = journal
+        self._hub = hub
         self._registry = registry
         self._settings = settings
         self._loaded: OrderedDict[tuple[str, str], Loaded] = OrderedDict()
-        self._latest: OrderedDict[str, tuple[int, str]] = OrderedDict()
-        """The latest version of a template, as it was when its stream had so many events."""
+        self._latest: OrderedDict[str, tuple[str, Watch]] = OrderedDict()
+        """The latest versions of templates, each with a watch on the template's stream: it holds until that grows."""
 
     def load(self, name: str, version: str | None = None) -> Loaded:
         """The given version of a template, or its latest.
@@ -40,15 +44,13 @@ class Templates:
         Raises:
             OpcodeError: NOT_FOUND.
         """
-        seq = 0
-        if version is None:
-            seq = self._journal.head(template_stream(name))[0]
-            known_seq, latest = self._latest.get(name, (0, ""))
-            version = latest if seq and seq == known_seq else None
+        latest = version is None
+        if latest:
+            version = self._known_latest(name)
         if version is not None and (name, version) in self._loaded:
             self._loaded.move_to_end((name, version))
             return self._loaded[name, version]
-        template = self._journal.template(name, version)
+        template = self._read_latest(name) if latest else self._journal.template(name, version)
         if template is None:
             what = f"template {name!r}" + (f" version {version!r}" if version else "")
             raise OpcodeError(
@@ -56,15 +58,37 @@ class Templates:
                 f"there is no {what}",
                 next="opcode.query resource=templates lists what is defined",
             )
-        if seq:
-            self._remember(name, seq, template.version)
         return self._keep(template)
 
-    def _remember(self, name: str, seq: int, version: str) -> None:
-        self._latest[name] = (seq, version)
+    def _known_latest(self, name: str) -> str | None:
+        known = self._latest.get(name)
+        if known is None:
+            return None
+        version, watch = known
+        if watch.grown:
+            self._forget(name)
+            return None
         self._latest.move_to_end(name)
+        return version
+
+    def _read_latest(self, name: str) -> Template | None:
+        stream = template_stream(name)
+        watch = self._hub.begin(stream)
+        template: Template | None = None
+        try:
+            template = self._journal.template(name)
+        finally:
+            if template is None:
+                self._hub.end(stream, watch)
+        if template is not None:
+            self._latest[name] = (template.version, watch)
         while len(self._latest) > LOADED_MAX:
-            self._latest.popitem(last=False)
+            self._forget(next(iter(self._latest)))
+        return template
+
+    def _forget(self, name: str) -> None:
+        _, watch = self._latest.pop(name)
+        self._hub.end(template_stream(name), watch)
 
     def _keep(self, template: Template) -> Loaded:
         key = (template.name, template.version)
@@ -130,4 +154,5 @@ def _plan_limits(settings: Settings) -> Limits:
 def _params_problems(
     spec: ActionSpec, params: dict[str, Any]
 ) -> tuple[list[Problem], list[Problem]]:
-    return check_params(spec, params), param_warnings(spec, params)
+    problems = [*check_params(spec, params), *misplaced_in_params(spec, params)]
+    return problems, param_warnings(spec, params)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -26,7 +25,7 @@ import trio
 from actors import ActorDeadError
 from actors.persistence import JournaledActor
 from opcode_runtime.core.decide import Answer
-from opcode_runtime.core.turn import take, unrest
+from opcode_runtime.core.turn import SHORT_EVENTS, take, unrest
 from opcode_runtime.core.wanted import wanted
 from opcode_runtime.engine import recovery, snapshots
 from opcode_runtime.engine.compiled import Loaded
@@ -36,6 +35,7 @@ from opcode_runtime.engine.journal_port import Refused
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.room import Level
 from opcode_runtime.model import commands as cmd
+from opcode_runtime.model import effects as fx
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.errors import PASSING, ErrorCode, OpcodeError
 from opcode_runtime.model.state import ENDED, WorkflowState, WorkflowStatus
@@ -187,31 +187,37 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
     def _let_go(self) -> None:
         if self._effects is not None:
             self._effects.withdraw_all()
+        self._effects = self._in_place = None  # they know this actor
 
-    def begin(self, fn: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
-        """Start an effect as a child task."""
-        self.start_soon(fn, name=name)
+    def begin(self, fn: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start a child task that carries out effects. An actor that ends begins nothing."""
+        if self.actor_inbox.closed:
+            return
+        self.start_soon(fn, name=f"effects of {self.stream}")
 
     def report(self, command: cmd.AnyCommand) -> None:
         """An effect says what came of it. An actor that ends hears nothing: its successor finds it wanted still."""
-        with suppress(ActorDeadError):
+        try:
             self.actor_ref.tell_system(command)
+        except ActorDeadError:
+            return
 
     async def _turn(self, command: cmd.AnyCommand) -> Answer:
         loaded, state, effects, in_place = self._parts()
         answer = take(loaded.plan, state, command)
         if isinstance(answer, cmd.Rejected):
-            self._rest()
+            self._rest(wanted(loaded.plan, state))
             return answer
         events = list(answer.events)
         more = self._work_in_place(events)
         if events:
             await self._put_on_disk(events)
-        effects.reconcile(wanted(loaded.plan, state), leave=in_place.may)
-        if more or in_place.next_effect() is not None or unrest(loaded.plan, state):
+        wishes = wanted(loaded.plan, state)
+        effects.reconcile(wishes, leave=in_place.may)
+        if more or (len(events) > SHORT_EVENTS and unrest(loaded.plan, state)):
             self.report(cmd.Tick(at=self._kit.clock.now()))
         else:
-            self._rest()
+            self._rest(wishes)
         return answer
 
     async def _put_on_disk(self, events: list[ev.AnyEvent]) -> None:
@@ -262,7 +268,7 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
                 break
         return True
 
-    def _rest(self) -> None:
+    def _rest(self, wishes: tuple[fx.Effect, ...]) -> None:
         """Leave memory when there is nothing to wait for in it, or nothing but a moment that is far off.
 
         Not while it only comes to life: whoever brings it up would find it gone, and begin anew. Nor while it has
@@ -277,8 +283,8 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         if state.status in ENDED or not state.workflow_id:
             self.stop()
             return
-        loaded, _, effects, _ = self._parts()
-        due = effects.far_due(wanted(loaded.plan, state), REST_S)
+        _, _, effects, _ = self._parts()
+        due = effects.far_due(wishes, REST_S)
         if due is not None:
             moment = due if due < NEVER else None
             active = state.status is WorkflowStatus.ACTIVE

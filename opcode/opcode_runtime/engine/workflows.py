@@ -108,15 +108,31 @@ class Workflows:
         )
 
     def _factory(self, workflow_id: str, fresh: Loaded | None) -> Callable[[], WorkflowActor]:
-        """Makes the actor; only the first one of a new workflow is fresh, its successors read the journal."""
-        once = [fresh]
+        return _Factory(self, workflow_id, fresh)
 
-        def make() -> WorkflowActor:
-            if workflow_id in self.quarantined:
-                raise self._is_quarantined(workflow_id)
-            return WorkflowActor(self._kit, workflow_id, once.pop() if once else None)
+    def make(self, workflow_id: str, fresh: Loaded | None) -> WorkflowActor:
+        """The actor of a workflow. Raises OpcodeError when that is quarantined."""
+        if workflow_id in self.quarantined:
+            raise self._is_quarantined(workflow_id)
+        return WorkflowActor(self._kit, workflow_id, fresh)
 
-        return make
+
+class _Factory:
+    """Makes the actor; only the first one of a new workflow is fresh, its successors read the journal.
+
+    Not a closure: there is one for each workflow in memory.
+    """
+
+    __slots__ = ("_fresh", "_workflow_id", "_workflows")
+
+    def __init__(self, workflows: Workflows, workflow_id: str, fresh: Loaded | None) -> None:
+        self._workflows = workflows
+        self._workflow_id = workflow_id
+        self._fresh = fresh
+
+    def __call__(self) -> WorkflowActor:
+        fresh, self._fresh = self._fresh, None
+        return self._workflows.make(self._workflow_id, fresh)
 
 
 async def open_workflows(kit: Kit, system: ActorSystem) -> Workflows:

@@ -35,7 +35,11 @@ if TYPE_CHECKING:
     from lark import Token, Tree
 
 NESTING_MAX = 50
-NO_VAULT = "secrets cannot be used here: this version has no vault yet"
+SECRETS_STAND = (
+    "a secret cannot stand here: ${{secrets.NAME}}, nothing else between the braces, may stand in "
+    "the params of http.*, env and stdin of shell.exec, key and data of crypto.hmac, "
+    "content of fs.write and fs.append, and as the whole default of an input under 'inputs'"
+)
 _TYPES_IN_PACKAGES: dict[tuple[KeyNode, ...], values.CelType] = {
     ("google", "protobuf", "Timestamp"): values.CelType("google.protobuf.Timestamp"),
     ("google", "protobuf", "Duration"): values.CelType("google.protobuf.Duration"),
@@ -260,7 +264,7 @@ class CelCompiler:
         if of_type is not None:
             return lambda _: of_type
         if name == "secrets":
-            raise _wrong(tree, NO_VAULT)
+            raise _wrong(tree, SECRETS_STAND)
         if name in NAMESPACES:
             self.paths.append((name, keys))
         else:

@@ -8,12 +8,12 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from opcode_runtime.expressions._budget import IN_PLACE, Budget, Limits
-from opcode_runtime.expressions._cel_compiler import NO_VAULT, CelCompiler
+from opcode_runtime.expressions._cel_compiler import SECRETS_STAND, CelCompiler
 from opcode_runtime.expressions._cel_parser import parse
 from opcode_runtime.expressions._cel_values import plain
 from opcode_runtime.expressions._failures import Malformed, described, fault, syntax_error
-from opcode_runtime.expressions._nodes import Default, Evaluation, KeyNode, Node, Path
-from opcode_runtime.expressions._scope import Scope, longest_id
+from opcode_runtime.expressions._nodes import Default, Evaluation, KeyNode, Node, Path, SecretName
+from opcode_runtime.expressions._scope import Keys, Scope, longest_id
 from opcode_runtime.expressions._syntax import (
     SOURCE_CHARS_MAX,
     mentioned_step_ids,
@@ -23,8 +23,9 @@ from opcode_runtime.expressions._syntax import (
     split_defaults,
     unwrapped,
 )
+from opcode_runtime.model.secret_text import SECRET_NAME
 
-Kind = Literal["path", "cel", "default", "jq"]
+Kind = Literal["path", "cel", "default", "jq", "secret"]
 StepIds = Container[str] | Iterable[str]
 """The ids that mean a step: anything that answers `in` is asked and never listed; anything else is listed once."""
 NamedPath = tuple[str, tuple[KeyNode, ...]]
@@ -55,7 +56,7 @@ class Compiled:
     """A compiled expression.
 
     source: the text between the braces, trimmed.
-    kind: `path`, `cel`, `default` (`a ?? b`), or `jq`.
+    kind: `path`, `cel`, `default` (`a ?? b`), `jq`, or `secret`, which only templates that take secrets may hold.
     needs_worker: whether its cost does not follow from its text.
     roots: what it names.
     step_ids: the known step ids that its text mentions; with the source, all it takes to compile it again.
@@ -89,7 +90,10 @@ def compile_expression(text: str, *, step_ids: StepIds = ()) -> Compiled:
         begin, end = unwrapped(text)
     except Malformed as error:
         raise syntax_error(text, error.offset, error.message) from None
-    return compile_part(text, begin, end, answering(step_ids))
+    compiled = compile_part(text, begin, end, answering(step_ids))
+    if compiled.kind == "secret":
+        raise syntax_error(text, begin, SECRETS_STAND)
+    return compiled
 
 
 def answering(step_ids: StepIds) -> Container[str]:
@@ -150,6 +154,8 @@ def _compiled(source: str, step_ids: frozenset[str]) -> Compiled:
     if len(sides) == 1:
         return _side(source, source, step_ids)
     compiled = [_side_at(offset, side, source, step_ids) for offset, side in sides]
+    if any(side.kind == "secret" for side in compiled):
+        raise Malformed(0, SECRETS_STAND)
     return Compiled(
         source,
         "default",
@@ -176,8 +182,25 @@ def _side(text: str, source: str, step_ids: frozenset[str]) -> Compiled:
     if path is None:
         return _cel(text, source, step_ids)
     if path[0] == "secrets":
-        raise Malformed(0, NO_VAULT)
+        return Compiled(
+            source,
+            "secret",
+            False,
+            Roots(),
+            step_ids,
+            _secret_name(path[1]),
+            (("secrets", path[1]),),
+        )
     return Compiled(source, "path", False, Roots(), step_ids, Path(*path), (path,))
+
+
+def _secret_name(keys: Keys) -> SecretName:
+    name = ".".join(str(key) for key in keys)
+    if not SECRET_NAME.fullmatch(name):
+        raise Malformed(
+            0, "a secret is named as in ${{secrets.API_TOKEN}}: letters, digits, '_', '-' and '.'"
+        )
+    return SecretName(name)
 
 
 def _cel(text: str, source: str, step_ids: frozenset[str]) -> Compiled:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from opcode_runtime.expressions._cel_compiler import NO_VAULT
+from opcode_runtime.expressions._cel_compiler import SECRETS_STAND
 from opcode_runtime.expressions._compiled import Compiled, StepIds, compile_expression
 from opcode_runtime.expressions._failures import shortened
 from opcode_runtime.expressions._templates import CompiledTemplate, compile_template, template_of
@@ -51,7 +51,7 @@ def _reference(text: str, step_ids: StepIds) -> Compiled | str:
     try:
         compiled = compile_expression(text, step_ids=step_ids)
     except OpcodeError as error:
-        if error.message.startswith(NO_VAULT):
+        if error.message.startswith(SECRETS_STAND[:40]):
             raise
         return "is no expression"
     return compiled if compiled.roots.namespaces else "names no namespace"

@@ -12,6 +12,7 @@ from typing import Any
 from opcode_runtime.expressions._budget import Budget
 from opcode_runtime.expressions._failures import Absent
 from opcode_runtime.expressions._scope import Keys, Scope, member, walk_to_presence
+from opcode_runtime.model.secret_text import SecretText
 
 
 @dataclass(slots=True)
@@ -46,6 +47,17 @@ class Path:
         """Whether it leads somewhere, and where."""
         evaluation.budget.spend()
         return evaluation.scope.probe(self.root, self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretName:
+    """The name of a secret. Its value is never known here: it evaluates to the text that stands for it."""
+
+    name: str
+
+    def __call__(self, evaluation: Evaluation) -> Any:
+        evaluation.budget.spend()
+        return SecretText.of(self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Rule 1: a string that is exactly one `${{ }}` becomes the value itself, whatever
 value becomes text.
 Rule 2: what is filled in is never looked at again. Data that looks like an expression stays data.
 Rule 3: keys of objects are not expressions.
+Rule 4: `${{secrets.NAME}}` may stand only in a template that takes secrets, and becomes a `SecretText`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opcode_runtime.expressions._budget import IN_PLACE, Limits
+from opcode_runtime.expressions._cel_compiler import SECRETS_STAND
 from opcode_runtime.expressions._compiled import (
     Compiled,
     StepIds,
@@ -26,6 +28,7 @@ from opcode_runtime.expressions._syntax import split_template
 from opcode_runtime.expressions._text import to_text
 from opcode_runtime.model.errors import OpcodeError, Problem
 from opcode_runtime.model.json_size import is_larger
+from opcode_runtime.model.secret_text import SecretText
 
 NESTING_MAX = 200
 
@@ -77,6 +80,11 @@ class CompiledTemplate:
     expressions: tuple[tuple[str, Compiled], ...]
     _root: Any
 
+    @property
+    def names_secrets(self) -> bool:
+        """Whether a secret is named."""
+        return any(each.kind == "secret" for _, each in self.expressions)
+
     def render(
         self, scope: Scope, *, given: Mapping[str, Any] | None = None, limits: Limits = IN_PLACE
     ) -> Any:
@@ -93,14 +101,19 @@ class CompiledTemplate:
         return _filled(self._root, _Filling(scope, given or {}, limits))
 
 
-def compile_template(value: Any, *, step_ids: StepIds = ()) -> CompiledTemplate:
+def compile_template(
+    value: Any, *, step_ids: StepIds = (), takes_secrets: bool = False
+) -> CompiledTemplate:
     """Parse every string of a JSON value.
+
+    Arguments:
+        takes_secrets: whether `${{secrets.NAME}}` may stand in it; where exactly is for others to say.
 
     Raises:
         OpcodeError: VALIDATION_ERROR with one problem for each string that is wrong; `pointer` and the message are
             those of the first.
     """
-    compiler = _TemplateCompiler(step_ids)
+    compiler = _TemplateCompiler(step_ids, takes_secrets)
     root = compiler.part(value, "", 0)
     if compiler.problems:
         raise OpcodeError(
@@ -122,8 +135,9 @@ def template_of(expression: Compiled) -> CompiledTemplate:
 class _TemplateCompiler:
     """Walks a JSON value and keeps what it finds."""
 
-    def __init__(self, step_ids: StepIds) -> None:
+    def __init__(self, step_ids: StepIds, takes_secrets: bool) -> None:
         self._step_ids = answering(step_ids)
+        self._takes_secrets = takes_secrets
         self.expressions: list[tuple[str, Compiled]] = []
         self.problems: list[Problem] = []
         self.details: dict[str, Any] | None = None
@@ -166,6 +180,8 @@ class _TemplateCompiler:
                 pieces.append(piece)
                 continue
             expression = compile_part(text, *piece, self._step_ids)
+            if expression.kind == "secret" and not self._takes_secrets:
+                raise syntax_error(text, piece[0], SECRETS_STAND)
             self.expressions.append((pointer, expression))
             pieces.append(expression)
         return pieces
@@ -179,7 +195,8 @@ def _filled(part: Any, filling: _Filling) -> Any:
     if isinstance(part, _Value):
         return filling.value(part.pointer, part.expression)
     if isinstance(part, _Text):
-        return "".join(_piece_text(part.pointer, piece, filling) for piece in part.pieces)
+        pieces = [_piece_text(part.pointer, piece, filling) for piece in part.pieces]
+        return SecretText.joined(pieces) if SecretText in map(type, pieces) else "".join(pieces)
     if isinstance(part, dict):
         return {key: _filled(item, filling) for key, item in part.items()}
     if isinstance(part, list):

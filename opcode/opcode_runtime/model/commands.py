@@ -8,6 +8,7 @@ import msgspec
 
 from opcode_runtime.model.errors import ErrorInfo
 from opcode_runtime.model.outcome import Outcome
+from opcode_runtime.model.secret_text import SecretPlace
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,7 +18,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Create(Command, frozen=True, kw_only=True):
-    """Begin a workflow. `inputs` have their defaults applied and were checked."""
+    """Begin a workflow. `inputs` have their defaults applied and were checked; `secret_inputs` as in the event."""
 
     workflow_id: str
     name: str
@@ -34,6 +35,7 @@ class Create(Command, frozen=True, kw_only=True):
     parent_workflow_id: str | None = None
     parent_step_id: str | None = None
     depth: int = 0
+    secret_inputs: dict[str, str] = {}
 
 
 class Skip(msgspec.Struct, frozen=True):
@@ -43,12 +45,13 @@ class Skip(msgspec.Struct, frozen=True):
 class Start(msgspec.Struct, frozen=True):
     """The step's guard says yes and these are its parameters; those of a wait or reasoning step are its config.
 
-    `timings` as in `step_started`. `answer` is the operator's, given in advance, to a reasoning step.
+    `timings` and `secrets` as in `step_started`. `answer` is the operator's, given in advance, to a reasoning step.
     """
 
     params: dict[str, Any]
     timings: dict[str, float] | None = None
     answer: str | None = None
+    secrets: tuple[SecretPlace, ...] = ()
 
 
 class Refuse(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ Rule 4: `at` is wall-clock time in UTC seconds. Position, stream and epoch belon
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -75,6 +75,7 @@ from opcode_runtime.model.workflow_events import (
 
 __all__ = [
     "EVENT_VERSION",
+    "TAGS",
     "AgentSeen",
     "AnyEvent",
     "ChildReleased",
@@ -196,6 +197,9 @@ AnyEvent = (
 
 # msgspec completes a type when it is first used, and crashes when two threads do so at once. So that is done here.
 msgspec.msgpack.Decoder(AnyEvent)
+
+TAGS: dict[type[Any], str] = {kind: str(kind.__struct_config__.tag) for kind in get_args(AnyEvent)}
+"""What each kind of event is called in records and replies: its `type`."""
 
 EVENT_VERSION = 1
 """Version of the payloads written by this release; readers keep every older one readable."""

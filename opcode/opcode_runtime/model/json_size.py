@@ -15,6 +15,8 @@ def is_larger(value: Any, bytes_max: int) -> bool:
     >>> is_larger(["x" * 80, 1], 100), is_larger(["x" * 80, 1, 2], 100)
     (False, True)
     """
+    if value is None:
+        return bytes_max < _SCALAR_BYTES
     left, todo = bytes_max, [value]
     while todo:
         each = todo.pop()

@@ -27,8 +27,25 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     sessions_max: int = 1_000
     connections_max: int = 1_000
     http_body_bytes_max: int = 10 << 20
+    http_resolve_s_max: float = 5.0
+    http_connect_s_max: float = 10.0
+    http_idle_s_max: float = 300.0
+    http_redirects_max: int = 20
+    http_ratio_max: int = 100
+    http_request_bytes_max: int = 10 << 20
+    http_file_bytes_max: int = 1 << 30
+    http_retry_after_s_max: float = 3600.0
     output_bytes_max: int = 10 << 20
     file_bytes_max: int = 50 << 20
+    list_entries_max: int = 10_000
+    tree_entries_max: int = 100_000
+    copy_bytes_max: int = 10 << 30
+    file_timeout_s: float = 300.0
+    shell_memory_bytes_max: int | None = None
+    shell_processes_max: int = 4096
+    shell_cpu_percent_max: int | None = None
+    shell_written_bytes_max: int = 16 << 30
+    shell_open_files_max: int = 65_536
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -46,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     pool_size: int = 10
     require_token: bool = True
     drain_s: float = 10.0
+    vault_key_file: str | None = None
     on_interrupt: Literal["retry", "ask", "fail"] | None = None
     recovery: Literal["resume", "suspend"] = "resume"
     answers: dict[str, str] = {}
@@ -54,6 +72,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     deny_paths: tuple[str, ...] = ()
     allow_hosts: tuple[str, ...] = ()
     allow_private: bool = False
+    http_proxy: str | None = None
+    min_isolation: Literal["rlimits", "landlock", "bwrap"] | None = None
+    cgroup: Literal["auto", "required"] = "auto"
+    shell_network: bool = True
     journal_bytes_max: int = 64 << 30
     min_free_bytes: int = 64 << 20
     retention_days: float | None = 90.0

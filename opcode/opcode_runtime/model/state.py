@@ -13,10 +13,13 @@ from typing import Any, Literal
 import msgspec
 
 from opcode_runtime.model.errors import ErrorInfo
+from opcode_runtime.model.secret_text import SecretPlace
 
 
 class WorkflowStatus(StrEnum):
     """Statuses of a workflow; the last three are final."""
+
+    __hash__ = str.__hash__  # that of Enum is Python code, and every event looks one up
 
     PENDING = "pending"
     ACTIVE = "active"
@@ -28,6 +31,8 @@ class WorkflowStatus(StrEnum):
 
 class StepStatus(StrEnum):
     """Statuses of a step; the last three are final but for a reset."""
+
+    __hash__ = str.__hash__
 
     PENDING = "pending"
     SCHEDULED = "scheduled"
@@ -114,6 +119,8 @@ class StepState(msgspec.Struct):
     held_since_s: float | None = None
     child_workflow_id: str | None = None
     decision_id: str | None = None
+    secrets: tuple[SecretPlace, ...] = ()
+    """Where in `params` secrets belong."""
 
 
 class DecisionState(msgspec.Struct):
@@ -189,6 +196,8 @@ class WorkflowState(msgspec.Struct):
     parent_workflow_id: str | None = None
     parent_step_id: str | None = None
     depth: int = 0
+    secret_inputs: dict[str, str] = {}
+    """Inputs whose default is a secret, and its name."""
     suspended_for: str | None = None
     timed_out: bool = False
     reopenings: int = 0

@@ -8,12 +8,14 @@ import msgspec
 
 from opcode_runtime.model.errors import ErrorInfo
 from opcode_runtime.model.event import Event, SkipReason
+from opcode_runtime.model.secret_text import SecretPlace
 
 
 class StepStarted(Event, tag="step_started", frozen=True, kw_only=True):
     """An attempt begins. The first one carries the resolved `params` (secrets as references); later ones reuse them.
 
     `timings` are those durations of the step, in seconds, that hold references: `timeout`, `delay`, `max_delay`.
+    `secrets` are the places in `params` where secrets belong, each as in `SecretPlace`.
     """
 
     step_id: str
@@ -21,6 +23,7 @@ class StepStarted(Event, tag="step_started", frozen=True, kw_only=True):
     params: dict[str, Any] | None = None
     isolation: str | None = None
     timings: dict[str, float] | None = None
+    secrets: tuple[SecretPlace, ...] = ()
 
 
 class StepCompleted(Event, tag="step_completed", frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ class WorkflowCreated(Event, tag="workflow_created", frozen=True, kw_only=True):
     """A run was accepted. `inputs` have their defaults; `key` is (scope, idempotency key, digest of the arguments).
 
     `timeout_s` is there when the definition's `timeout` holds a reference. A sub-workflow names its parent and the step
-    it runs for; `depth` counts its ancestors.
+    it runs for; `depth` counts its ancestors. `secret_inputs` are the inputs whose default is a secret, with its name.
     """
 
     workflow_id: str
@@ -39,6 +39,7 @@ class WorkflowCreated(Event, tag="workflow_created", frozen=True, kw_only=True):
     parent_workflow_id: str | None = None
     parent_step_id: str | None = None
     depth: int = 0
+    secret_inputs: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class WorkflowStarted(Event, tag="workflow_started", frozen=True, kw_only=True):

@@ -4,51 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import marshal
 import math
 import os
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import trio
 
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
+from opcode_runtime.sandbox._launch import ChildSpec, Launch
 from opcode_runtime.sandbox._leftovers import Family, end_family, marker_of, start_time
 
-OUTPUT_BYTES_MAX = 10 * 1024 * 1024
-_SUPERVISOR = Path(__file__).with_name("_supervisor.py")
 _END_DEADLINE_S = 10.0
 _DRAIN_DEADLINE_S = 1.0
-_CHUNK_BYTES = 65536
-_LOADER_NAMES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-
-
-@dataclass(frozen=True, slots=True)
-class ChildSpec:
-    """One command to run.
-
-    Arguments:
-        argv: program and arguments; the program is looked for in `env`'s PATH.
-        env: its whole environment; nothing of the daemon's is added.
-        cwd: where it starts; None means the daemon's.
-        stdin: what it reads; None means an empty input.
-        timeout_s: after that it is killed and the result says so; None means no limit.
-        output_bytes_max: kept of each of stdout and stderr; what exceeds it is read and thrown away.
-        grace_s: how long a SIGTERM may take before SIGKILL, at timeout and cancellation.
-    """
-
-    argv: Sequence[str]
-    env: Mapping[str, str] = field(default_factory=dict)
-    cwd: str | Path | None = None
-    stdin: bytes | None = None
-    timeout_s: float | None = None
-    output_bytes_max: int = OUTPUT_BYTES_MAX
-    grace_s: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,58 +88,33 @@ async def run_child(spec: ChildSpec, *, children_dir: Path | None = None) -> Chi
         children_dir: an existing directory where the supervisor records itself for `sweep`; None records nothing.
 
     Raises:
-        OpcodeError: EXECUTION_ERROR, the command cannot be started; ISOLATION_ERROR, its supervisor was killed (the
-            tree has been ended from outside) or the tree does not die.
+        OpcodeError: EXECUTION_ERROR, the command cannot be started; ISOLATION_ERROR, its fence cannot be built, its
+            supervisor was killed (the tree has been ended from outside) or the tree does not die.
     """
-    order = _encode_order(spec, children_dir)
+    launch = Launch(spec, children_dir)
+    try:
+        return await _supervise(launch)
+    finally:
+        launch.close()
+
+
+async def _supervise(launch: Launch) -> ChildResult:
     ours, theirs = socket.socketpair()
     control = trio.SocketStream(trio.socket.from_stdlib_socket(ours))
     try:
-        process = await _start_supervisor(theirs)
+        process = await launch.start(theirs.fileno())
     except BaseException:
         ours.close()
         raise
     finally:
         theirs.close()
-    supervised = _Supervised(spec, process, control, children_dir)
+    supervised = _Supervised(launch, process, control)
     try:
-        return await supervised.converse(order)
+        launch.publish(process.pid)
+        return await supervised.converse(launch.order())
     finally:
         with trio.CancelScope(shield=True):
             await supervised.end()
-
-
-async def _start_supervisor(control: socket.socket) -> trio.Process:
-    argv = [sys.executable, "-I", "-S", str(_SUPERVISOR), str(control.fileno())]
-    return await trio.lowlevel.open_process(
-        argv,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pass_fds=(control.fileno(),),
-        env={name: os.environ[name] for name in _LOADER_NAMES if name in os.environ},
-    )
-
-
-def _encode_order(spec: ChildSpec, children_dir: Path | None) -> bytes:
-    if not spec.argv or not spec.argv[0]:
-        raise OpcodeError(ErrorCode.VALIDATION_ERROR, "the command is empty")
-    env = {os.fsencode(name): os.fsencode(value) for name, value in spec.env.items()}
-    argv = [os.fsencode(item) for item in spec.argv]
-    if any(b"\0" in text for text in [*argv, *env, *env.values()]):
-        raise OpcodeError(
-            ErrorCode.VALIDATION_ERROR, "a command, its arguments and its environment hold no NUL"
-        )
-    order = {
-        "argv": argv,
-        "env": env,
-        "cwd": None if spec.cwd is None else os.fsencode(spec.cwd),
-        "children_dir": None if children_dir is None else os.fsencode(children_dir),
-        "record": b"\0".join(marker_of(dict(spec.env))).replace(b"\n", b"\\n"),
-        "grace_ms": math.ceil(spec.grace_s * 1000),
-    }
-    body = marshal.dumps(order)
-    return len(body).to_bytes(8, "big") + body
 
 
 class _Supervised:
@@ -177,13 +122,12 @@ class _Supervised:
 
     def __init__(
         self,
-        spec: ChildSpec,
+        launch: Launch,
         process: trio.Process,
         control: trio.SocketStream,
-        children_dir: Path | None,
     ) -> None:
-        self._spec, self._process, self._control = spec, process, control
-        self._children_dir = children_dir
+        spec = launch.spec
+        self._launch, self._spec, self._process, self._control = launch, spec, process, control
         self._family = Family(process.pid, start_time(process.pid) or 0, marker_of(dict(spec.env)))
         self._report = _Report()
         self._stdout, self._stderr = (
@@ -257,17 +201,10 @@ class _Supervised:
                 self._process.kill()
                 await self._process.wait()
             if not self._report.gone:
+                self._launch.kill_group()
                 await end_family(self._family, deadline_s=_END_DEADLINE_S)
-                self._forget()
         finally:
             await self._release()
-
-    def _forget(self) -> None:
-        """Take away the record of a supervisor that could not do so itself."""
-        if self._children_dir is not None:
-            name = f"{self._family.supervisor}-{self._family.start}"
-            for path in (self._children_dir / name, self._children_dir / f".{name}"):
-                path.unlink(missing_ok=True)
 
     async def _end_softly(self) -> None:
         if not self._report.gone and self._process.returncode is None:
@@ -320,11 +257,27 @@ def _lost(report: _Report, stderr: bytes) -> OpcodeError:
 
 def _start_error(spec: ChildSpec, number: int, stage: str) -> OpcodeError:
     why = os.strerror(number) if number else "unexpected failure"
+    if stage == "fence":
+        return OpcodeError(
+            ErrorCode.ISOLATION_ERROR,
+            f"the fence of the command cannot be built ({spec.confinement.level}): {why}",
+            details={"errno": number, "stage": stage},
+            next="opcode doctor shows what this machine gives",
+        )
     what = f"the working directory {str(spec.cwd)!r}" if stage == "cwd" else f"{spec.argv[0]!r}"
-    missing = number in {errno.ENOENT, errno.ENOTDIR}
     return OpcodeError(
         ErrorCode.EXECUTION_ERROR,
         f"cannot start {what}: {why}",
         details={"errno": number, "stage": stage},
-        next="check the name and the PATH of the step" if missing else None,
+        next=_start_advice(spec, number),
     )
+
+
+def _start_advice(spec: ChildSpec, number: int) -> str | None:
+    if number in {errno.ENOENT, errno.ENOTDIR} and not spec.confinement.has_roots:
+        return "check the name and the PATH of the step"
+    if number in {errno.ENOENT, errno.ENOTDIR, errno.EACCES} and spec.confinement.has_roots:
+        return (
+            "check the name; what lies outside the system's folders is allowed by `read_only_paths`"
+        )
+    return None

@@ -1,36 +1,49 @@
 """The supervisor of one command: a process of its own between the daemon and the command.
 
-Run as a script (`python -I -S _supervisor.py FD`), with nothing but the standard library, and as little of that as
-possible: its start is paid by every shell step. `FD` is a socket to the daemon.
+Started as `python -I -S -c …` (see `_launch`), with nothing but the standard library, and as little of that as
+possible: its start is paid by every shell step. Its one argument is the descriptor of a socket to the daemon.
 
 Rule 1: it is a child subreaper, so whatever the command starts stays a descendant, however it forks or calls `setsid`.
 Rule 2: the tree ends when the command has ended, when the daemon says so, and when the daemon is gone (the socket
 closes).
 Rule 3: it ends only after its last descendant; while it lives it holds a lock on its record.
-Rule 4: nothing of its own (socket, record, standard streams) stays open in the command.
+Rule 4: nothing of its own (socket, record, standard streams) stays open in the command, and nobody may look into it.
+Rule 5: it is not fenced in itself; the command is, between fork and exec. Under bubblewrap it is inside, as the first
+process of the namespace: with it everything ends, and it ends with bubblewrap.
 
-From the daemon: 8 bytes of length, then the marshalled order (a dict, made by `_child.py`); later single bytes,
+From the daemon: 8 bytes of length, then the marshalled order (a dict, made by `_launch.py`); later single bytes,
 `t` for "terminate". To the daemon: lines `started PID`, `failed ERRNO STAGE`, `ended WAIT_STATUS`, `gone`.
 """
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
+import errno
 import marshal
 import os
 import resource
 import select
-import signal
 import sys
-from typing import Any
 
+from opcode_runtime.sandbox._inside import confine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    from typing import Any
+else:
+    # What `signal` is made of, without its enumerations: their import would be a fifth of every start.
+    import _signal as signal
+
+PR_SET_DUMPABLE = 4
+FIRST = 1
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 TICK_MS = 1000
 KILL_PAUSE_MS = 5
 GRACE_TURN_MS = 20
+SEARCHED = b"/bin:/usr/bin"
 RESTORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -69,21 +82,6 @@ def stat_fields(pid: int | str) -> list[bytes]:
         return []
 
 
-def write_record(directory: bytes | None, tail: bytes) -> tuple[bytes, int] | None:
-    """Leave `PID START_TIME` and the marker in a locked file, which appears under its name only once it is locked."""
-    if directory is None:
-        return None
-    fields = stat_fields("self")
-    start = fields[19] if fields else b"0"
-    name = b"%d-%s" % (os.getpid(), start)
-    draft, path = os.path.join(directory, b"." + name), os.path.join(directory, name)
-    fd = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    fcntl.flock(fd, fcntl.LOCK_EX)
-    os.write(fd, b"%d %s\n%s\n" % (os.getpid(), start, tail))
-    os.rename(draft, path)
-    return path, fd
-
-
 def become_command(order: dict[str, Any], failure: int) -> None:
     """In the forked child: turn into the command. Returns never; a failure goes down the pipe `failure`."""
     stage = b"prepare"
@@ -96,14 +94,37 @@ def become_command(order: dict[str, Any], failure: int) -> None:
         if order["cwd"] is not None:
             stage = b"cwd"
             os.chdir(order["cwd"])
+        stage = b"fence"
+        confine(order["fence"])
         stage = b"exec"
-        os.execvpe(order["argv"][0], order["argv"], order["env"])
+        execute(order["argv"], order["env"])
     except OSError as error:
         os.write(failure, b"failed %d %s\n" % (error.errno or 0, stage))
     except BaseException:  # between fork and exec nothing may unwind into the code above
         os.write(failure, b"failed 0 %s\n" % stage)
     finally:
         os._exit(127)
+
+
+def execute(argv: list[bytes], env: dict[bytes, bytes]) -> None:
+    """Become a program, looked for in the PATH of `env`; os.execvpe would import, which a fence may forbid by now.
+
+    Raises:
+        OSError: of the first place that refused it, else of the last one where it was not.
+    """
+    name = argv[0]
+    if b"/" in name:
+        os.execve(name, argv, env)
+    refusal: OSError | None = None
+    for folder in env.get(b"PATH", SEARCHED).split(b":"):
+        try:
+            os.execve(os.path.join(folder or b".", name), argv, env)
+        except OSError as error:
+            missing = error.errno in {errno.ENOENT, errno.ENOTDIR}
+            if refusal is None or not missing:
+                refusal = error
+    if refusal is not None:
+        raise refusal
 
 
 def start(order: dict[str, Any]) -> tuple[int, bytes]:
@@ -221,10 +242,12 @@ class Watch:
         """Whether the command has ended or the daemon is gone: no reason to be patient with the rest."""
         return self.status is not None or self.alone
 
-    def kill_all(self) -> None:
-        """Kill until nothing is left below."""
+    def kill_all(self, group: int | None) -> None:
+        """Kill until nothing is left below. `group`: the descriptor of a control group's cgroup.kill, or None."""
         left = self.turn(0)
         while left:
+            if group is not None:
+                os.write(group, b"1")
             kill_round(self.main)
             left = self.turn(KILL_PAUSE_MS)
 
@@ -258,12 +281,35 @@ def watch_signals() -> int:
     return reading
 
 
-def fence() -> None:
-    """Session, subreaper and limits; all of them are inherited by the command where they should be."""
-    os.setsid()
+def prepare() -> None:
+    """Session, subreaper, no new privileges; what the command is to have of it, it inherits."""
+    if os.getpid() == FIRST:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getsid(0) != os.getpid():
+        os.setsid()
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
+    prctl(PR_SET_DUMPABLE, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def remove_tree(directory: bytes) -> None:
+    """Take away the command's folder for temporary files; nobody is left who could change it meanwhile."""
+    for folder, inner, files in os.walk(directory, topdown=False):
+        for name in files + inner:
+            remove(os.path.join(folder, name))
+    remove(directory)
+
+
+def remove(path: bytes) -> None:
+    """Unlink a file or an empty folder; what cannot be removed is left to the next cleaning of such places."""
+    try:
+        if os.path.isdir(path) and not os.path.islink(path):
+            os.rmdir(path)
+        else:
+            os.unlink(path)
+    except OSError:
+        pass
 
 
 def run(control: int, order: dict[str, Any]) -> None:
@@ -273,27 +319,26 @@ def run(control: int, order: dict[str, Any]) -> None:
     tell(control, why.decode() if why else f"started {main}\n")
     watch = Watch(control, main, wakeup)
     watch.until_end(order["grace_ms"])
-    watch.kill_all()
+    watch.kill_all(order["kill_group"])
     tell(control, f"ended {watch.status if watch.status is not None else 0}\n")
 
 
 def main() -> None:
-    """Read the order, record, run; the record goes when nothing is left to be recorded."""
+    """Read the order, run it; the record goes when nothing is left to be recorded."""
     control = int(sys.argv[1])
     os.set_inheritable(control, False)
-    fence()
+    prepare()
     order = read_order(control)
     if order is None:
         tell(control, "gone\n")
         return
-    record = write_record(order["children_dir"], order["record"])
+    for fd in order["descriptors"]:
+        os.set_inheritable(fd, False)
     called_off = bool(select.select([control], [], [], 0)[0])
     if not called_off:
         run(control, order)
-    if record is not None:
-        os.unlink(record[0])
+    if order["temporary"] is not None:
+        remove_tree(order["temporary"])
+    if order["record"] is not None:
+        remove(order["record"])
     tell(control, "gone\n")
-
-
-if __name__ == "__main__":
-    main()

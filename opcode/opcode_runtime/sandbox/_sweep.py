@@ -13,6 +13,7 @@ from pathlib import Path
 
 import trio
 
+from opcode_runtime.sandbox._cgroup import Group
 from opcode_runtime.sandbox._leftovers import Family, end_family, living_members
 
 _POLL_PAUSE_S = 0.02
@@ -54,6 +55,7 @@ async def _sweep_one(path: Path, deadline_s: float) -> bool:
         family = _read_family(fd)
         if family is not None and living_members(family):
             lived = bool(await end_family(family, deadline_s=deadline_s / 2)) or lived
+        _remove_group(fd)
         _forget(path)
         return lived
     finally:
@@ -70,6 +72,15 @@ def _lock(fd: int) -> bool:
 
 def _forget(path: Path) -> None:
     path.unlink(missing_ok=True)
+
+
+def _remove_group(fd: int) -> None:
+    """Take the tree's control group away, if it had one; whatever is still in it is killed first."""
+    lines = os.pread(fd, 65536, 0).split(b"\n")
+    if len(lines) > 2 and lines[2].startswith(b"/"):
+        group = Group(Path(os.fsdecode(lines[2])))
+        group.kill()
+        group.remove()
 
 
 def _read_family(fd: int) -> Family | None:

@@ -128,6 +128,10 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
         return json_objects()
     if origin is list:
         return st.lists(_values(arguments[0]), max_size=2)
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return st.lists(_values(arguments[0]), max_size=2).map(tuple)
+    if origin is tuple:
+        return st.tuples(*map(_values, arguments))
     if origin in {Union, UnionType}:
         return st.one_of([_values(each) for each in arguments])
     raise TypeError(f"no strategy for {hint}")

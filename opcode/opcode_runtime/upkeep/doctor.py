@@ -19,8 +19,10 @@ import lmdb
 import msgspec
 
 from opcode_runtime.model.durations import format_duration
+from opcode_runtime.model.errors import OpcodeError
 from opcode_runtime.model.settings import Settings
 from opcode_runtime.model.times import rfc3339
+from opcode_runtime.sandbox import level_for, machine
 from opcode_runtime.storage import JournalError, JournalLocked
 from opcode_runtime.storage.mounts import mount_of
 from opcode_runtime.storage.readonly import JournalReader, has_writer
@@ -54,7 +56,7 @@ def examine(data_dir: Path, journal_dir: Path, settings: Settings) -> list[Check
         *_space(journal_dir, settings),
         *_journal(journal_dir, settings),
         *_leftovers(data_dir, journal_dir),
-        _isolation(),
+        *_isolation(settings),
     ]
 
 
@@ -68,10 +70,31 @@ def _versions() -> Check:
     return Check("versions", "ok", found)
 
 
-def _isolation() -> Check:
-    """What the sandbox of this release can: end a child with all its descendants, and no more than that."""
-    text = "shell steps are ended as a whole, and have no fence: they may do what this user may"
-    return Check("isolation", "warning", text, "run the daemon as a user that owns nothing else")
+def _isolation(settings: Settings) -> Iterator[Check]:
+    """What shell steps will be held to here, then each level with what it is made of or what is missing."""
+    yield _reached(settings)
+    for fitness in machine():
+        found = fitness.why if fitness.available else f"not here: {fitness.why}"
+        yield Check(f"isolation by {fitness.level}", "ok", found)
+
+
+def _reached(settings: Settings) -> Check:
+    try:
+        level = level_for(
+            minimum=(settings.min_isolation,),
+            group=settings.cgroup,
+            network=settings.shell_network,
+        )
+    except OpcodeError as error:
+        return Check("isolation", "problem", f"no shell step will run: {error.message}", error.next)
+    if level.level == "rlimits":
+        text = f"shell steps run at the level {level}: ended as a whole, but free to do what this user may"
+        return Check(
+            "isolation", "warning", text, "install bubblewrap, or run on Linux 6.2 or later"
+        )
+    roots = settings.read_only_paths or settings.writable_paths
+    reach = "what the roots allow" if roots else "what this user may, except what is always denied"
+    return Check("isolation", "ok", f"shell steps run at the level {level}, and may touch {reach}")
 
 
 def _directory(data_dir: Path) -> Iterator[Check]:

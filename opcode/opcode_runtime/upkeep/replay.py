@@ -212,9 +212,10 @@ def _folded(
 def _plan(reader: JournalReader | Journal, created: Any) -> Plan:
     """The plan of the template version that a workflow was created with."""
     from opcode_runtime.actions import builtin_registry  # slow, and of no use to the children
+    from opcode_runtime.engine.hub import Hub
     from opcode_runtime.engine.templates import Templates
 
-    templates = Templates(cast("Journal", reader), builtin_registry(), Settings())
+    templates = Templates(cast("Journal", reader), Hub(), builtin_registry(), Settings())
     loaded = templates.load(created.template_name, created.template_version)
     if loaded.template.digest != created.definition_digest:
         raise OpcodeError(

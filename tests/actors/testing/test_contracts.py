@@ -192,6 +192,7 @@ class LastFirst(Mailbox):
 
     def put_nowait(self, envelope: Envelope) -> None:
         super().put_nowait(envelope)
+        assert self._user is not None
         self._user.rotate()
 
 

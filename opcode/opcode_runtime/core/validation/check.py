@@ -112,8 +112,8 @@ def _check_values(
     found: Findings, document: dict[str, Any], names: NamesHere, judge: Judge
 ) -> None:
     """Check the expressions beside the steps."""
-    for key in ("output", "context", "inputs"):
-        check_value(found, pointer(key), document.get(key), "template", names, judge)
+    for key, kind in (("output", "template"), ("context", "template"), ("inputs", "inputs")):
+        check_value(found, pointer(key), document.get(key), kind, names, judge)
     if is_open(document.get("timeout")):
         check_value(found, "/timeout", document["timeout"], "template", names, judge)
 

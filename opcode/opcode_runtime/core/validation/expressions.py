@@ -18,9 +18,10 @@ from opcode_runtime.model.errors import Problem
 ExpressionCheck = Callable[[Any, str, KnownSteps, Collection[str] | None], list[Problem]]
 """Checks the expressions in a value: (value, kind, names of steps there, declared inputs).
 
-Kinds: `template` (any JSON, `${{ }}` in its strings), `guard` (one CEL expression), `over` (what a loop goes over, as
-text), `data_inject` (one value of it). Problems have pointers into the value. The names also say `in_loop` and
-`in_error_hook`; declared inputs are None when any may be named.
+Kinds: `template` (any JSON, `${{ }}` in its strings), `params` and `inputs` (the same, where secrets may stand),
+`guard` (one CEL expression), `over` (what a loop goes over, as text), `data_inject` (one value of it). Problems have
+pointers into the value. The names also say `in_loop` and `in_error_hook`; declared inputs are None when any may be
+named.
 """
 
 _REPAIRS_MAX = 200
@@ -151,7 +152,7 @@ def expressions_of(
     """
     kind = step.get("type", "action")
     if "params" in step and kind == "action":
-        yield pointer("params"), step["params"], "template", names
+        yield pointer("params"), step["params"], "params", names
     if isinstance(step.get("condition"), str):
         yield pointer("condition"), step["condition"], "guard", names
     for at, value in _durations_of(step):

@@ -52,11 +52,11 @@ def rewordings(
     """What a text was probably meant to be, the smallest changes first.
 
     Arguments:
-        kind: `template` for a text that holds expressions; any other is an expression itself.
+        kind: `template`, `params` and `inputs` for a text that holds expressions; any other is an expression itself.
         steps: the names of steps that may be used.
         inputs: the inputs that may be named; None for any.
     """
-    whole = kind != "template"
+    whole = kind not in {"template", "params", "inputs"}
     changes: list[Text] = [
         _closed,
         lambda source: _inside(source, lambda part: _named(part, steps, inputs), whole),
