@@ -3,7 +3,12 @@
 Server and clients are two processes, the clients speak JSON-RPC over plain sockets (front_client.py), so that little of
 the machine goes to them. A read is `opcode.status` of a workflow of ten steps that has ended, a write `opcode.signal`
 (`data`) to a workflow in memory. The bare server answers with the same words; its write is one durable commit, made at
-once on its loop. One process has the machine at a time: while one server is asked the other one waits.
+once on its loop. One process has the machine at a time: while one server is asked the other one waits. Server and
+clients share two cores, so beside calls per second stands the CPU time that the server's process took for one call,
+which neither the clients nor others on the machine add to.
+
+What stalled readers cost is what they cost by not reading. So the clients that go on are timed once the server has done
+what the others have asked of it, and all that it has left to do for them is to hold what they do not take.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import trio
 
@@ -31,8 +36,9 @@ CLIENTS = (1, 50)
 READ, WRITE = "opcode.status", "opcode.signal"
 OF_BARE_MIN = 0.8
 SLOWER_MAX = 1.2
-READERS, STALLED_CALLS = 200, 3
+READERS, STALLED_CALLS = 200, 2
 READER_EVERY_S, STALLED_S = 4.0, 12.0
+REST_LOOK_S, REST_S_MAX = 0.2, 60.0
 
 Key = tuple[str, str, int]
 
@@ -43,6 +49,20 @@ class Served:
 
     port: int
     said: dict[str, Any]
+    pid: int
+
+    def cpu_s(self) -> float:
+        """CPU time that all threads of the process have used, by its clock (clock_getcpuclockid(3))."""
+        return time.clock_gettime(~self.pid << 3 | 2)
+
+    async def rest(self) -> None:
+        """Wait until the process has next to nothing to do."""
+        with trio.fail_after(REST_S_MAX):
+            while True:
+                before = self.cpu_s()
+                await trio.sleep(REST_LOOK_S)
+                if self.cpu_s() - before < 0.1 * REST_LOOK_S:
+                    return
 
     def arguments(self, tool: str, client: int) -> dict[str, Any]:
         """What a client calls the tool with."""
@@ -63,8 +83,27 @@ class Cell:
 
     per_s: list[float] = field(default_factory=list)
     bare_per_s: list[float] = field(default_factory=list)
+    cpu_us: list[float] = field(default_factory=list)
+    bare_cpu_us: list[float] = field(default_factory=list)
     latency: list[list[float]] = field(default_factory=list)
     bare_latency: list[list[float]] = field(default_factory=list)
+
+    def note(self, ours: Asked, bare: Asked) -> None:
+        """Add a round."""
+        self.per_s.append(ours.per_s)
+        self.bare_per_s.append(bare.per_s)
+        self.cpu_us.append(ours.cpu_us)
+        self.bare_cpu_us.append(bare.cpu_us)
+        self.latency.append(ours.took_ms)
+        self.bare_latency.append(bare.took_ms)
+
+
+class Asked(NamedTuple):
+    """What one server did in one round: calls per second, CPU time of each, and how long each took."""
+
+    per_s: float
+    cpu_us: float
+    took_ms: list[float]
 
 
 def measure(place: Workplace) -> Report:
@@ -91,7 +130,7 @@ def server(kind: str, folder: Path) -> Iterator[Served]:
     try:
         assert process.stdout is not None
         said = json.loads(process.stdout.readline())
-        yield Served(said["port"], said)
+        yield Served(said["port"], said, process.pid)
     finally:
         process.kill()
         process.communicate()
@@ -115,24 +154,18 @@ async def _measure(place: Workplace, ours: Served, bare: Served) -> dict[Key, Ce
         await _calls(served, (READ, "http", 1), seconds)
     for _ in place.rounds(BUDGET_S):
         for key, cell in cells.items():
-            per_s, latency = await _calls(ours, key, seconds)
-            cell.per_s.append(per_s)
-            cell.latency.append(latency)
-            per_s, latency = await _calls(bare, key, seconds)
-            cell.bare_per_s.append(per_s)
-            cell.bare_latency.append(latency)
+            cell.note(await _calls(ours, key, seconds), await _calls(bare, key, seconds))
     return cells
 
 
-async def _calls(served: Served, key: Key, seconds: float) -> tuple[float, list[float]]:
-    """Calls per second, and milliseconds of each."""
+async def _calls(served: Served, key: Key, seconds: float) -> Asked:
     tool, transport, count = key
     took: list[float] = []
     async with AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(caller(transport, served.port)) for _ in range(count)
         ]
-        began = time.perf_counter()
+        began, cpu_s = time.perf_counter(), served.cpu_s()
 
         async def one(number: int) -> None:
             arguments = served.arguments(tool, number)
@@ -142,7 +175,8 @@ async def _calls(served: Served, key: Key, seconds: float) -> tuple[float, list[
             for number in range(count):
                 nursery.start_soon(one, number)
         per_s = len(took) / (time.perf_counter() - began)
-    return per_s, took
+        cpu_us = 1e6 * (served.cpu_s() - cpu_s) / len(took)
+    return Asked(per_s, cpu_us, took)
 
 
 def _rows(key: Key, cell: Cell) -> list[Row]:
@@ -153,6 +187,13 @@ def _rows(key: Key, cell: Cell) -> list[Row]:
     return [
         row(
             what, "/s", ones(cell.per_s), floor=ones(cell.bare_per_s), floor_is=floor_is, must=must
+        ),
+        row(
+            f"{what}: the server's CPU time",
+            "µs",
+            ones(cell.cpu_us),
+            floor=ones(cell.bare_cpu_us),
+            floor_is=floor_is,
         ),
         row(f"{what}: one", "ms", cell.latency, floor=cell.bare_latency, floor_is=floor_is),
     ]
@@ -185,6 +226,7 @@ async def _live(place: Workplace, ours: Served, count: int, stalling: int) -> li
         for _ in range(stalling):
             await stack.enter_async_context(stalled(ours.port, READ, long, STALLED_CALLS))
         clients = [await stack.enter_async_context(caller("sse", ours.port)) for _ in range(count)]
+        await ours.rest()
         began = time.perf_counter()
 
         async def one(number: int) -> None:

@@ -28,11 +28,13 @@ import opcode_runtime
 from bench.durable import Floor, MeteredJournal
 from bench.workload import POOL_SIZE, chain, effect, pure
 from opcode_runtime.actions import Call
-from opcode_runtime.web import serve
+from opcode_runtime.web import Deadlines, serve
 
 LIVE = 50
 LONG_STEPS = 400
 RECORD_BYTES = 150
+HELD_S = 300.0
+"""Readers that stall are not dropped while they are measured, which the daemon does after ten seconds."""
 
 
 @opcode_runtime.action("bench.hang", kind="effectful")
@@ -64,7 +66,13 @@ async def ours(folder: Path) -> None:
         await long.result()
         live = [(await runtime.run("hang")).workflow_id for _ in range(LIVE)]
         async with trio.open_nursery() as nursery:
-            start = partial(serve, listen=[("127.0.0.1", 0)], token=None, shutdown=trio.Event())
+            start = partial(
+                serve,
+                listen=[("127.0.0.1", 0)],
+                token=None,
+                shutdown=trio.Event(),
+                deadlines=Deadlines(send_s=HELD_S),
+            )
             addresses = await nursery.start(partial(start, runtime))
             announce(addresses[0][1], done=done.workflow_id, long=long.workflow_id, live=live)
 

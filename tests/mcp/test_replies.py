@@ -49,6 +49,15 @@ def test_no_frame_is_too_large_whatever_the_characters(unit, count):
     assert {key: reply.structured[key] for key in ALWAYS} == ALWAYS
 
 
+@pytest.mark.parametrize("item", [1e16, 1e-7, 0.1, '"', "\\", "a", None, {"a": "b"}, [[]]])
+@pytest.mark.parametrize("count", [10_000, 40_000, 55_000, 75_000, 100_000, 200_000])
+def test_no_frame_is_too_large_whatever_the_values(item, count):
+    reply = success({**ALWAYS, "output": [item] * count})
+    as_text = json.dumps(reply.text)
+    as_json = json.dumps(reply.structured, separators=(",", ":"))
+    assert len(as_text) + len(as_json) + 500 <= FRAME_BYTES_MAX
+
+
 def test_what_fits_without_the_text_keeps_everything():
     answer = {**ALWAYS, "output": "x" * 600_000}
     reply = success(answer)

@@ -1,8 +1,9 @@
 """The tools bound to the MCP SDK's low-level server.
 
-The SDK checks neither arguments nor results and lets the text of an exception through to a client of the handshake
-era, so nothing but a finished result or a protocol error leaves a handler here. It takes most of a second to import,
-hence the imports inside the function.
+The SDK checks neither arguments nor what results say, and lets the text of an exception through to a client of the
+handshake era, so nothing but a finished result or a protocol error leaves a handler here. A result is handed over in
+the form that it has on the wire: the SDK holds it against its schema all the same, and a model of it would be copied
+once more. The SDK takes most of a second to import, hence the imports inside the function.
 """
 
 from __future__ import annotations
@@ -42,17 +43,18 @@ def build_server(handler: RequestHandler, *, principal: str) -> Server[Any]:
 
     async def call(
         context: ServerRequestContext[Any, Any], params: types.CallToolRequestParams
-    ) -> types.CallToolResult:
+    ) -> Any:
         tool = TOOLS.get(params.name)
         if tool is None:
             raise MCPError(types.INVALID_PARAMS, _unknown_tool(params.name))
         caller = _principal_of(context, principal)
         reply = await call_tool(handler, tool, params.arguments, principal=caller)
-        return types.CallToolResult(
-            content=[types.TextContent(type="text", text=reply.text)],
-            structured_content=reply.structured,
-            is_error=reply.is_error,
-        )
+        return {
+            "content": [{"type": "text", "text": reply.text}],
+            "structuredContent": reply.structured,
+            "isError": reply.is_error,
+            "resultType": "complete",
+        }
 
     return Server(
         "opcode",

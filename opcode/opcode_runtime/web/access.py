@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,11 @@ _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 _OPEN_PREFIX = "/.well-known/"
 _CREDENTIAL_HEADERS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 _CREDENTIAL_QUERIES = ("token", "ticket")
+_PLAIN_QUERY = re.compile(rb"(?:session_id=[0-9a-f]{32})?")
+"""The query of a client that proves itself by a header, or need not: as the SDK makes it, with nothing to take out."""
+
+_ADDRESSES_MAX = 256
+"""Of so many addresses at which this is reached the allowed names are kept; of others they are made each time."""
 
 
 class AllowedNames:
@@ -47,6 +53,7 @@ class AllowedNames:
             parts = urlsplit(base_url)
             self._hosts.add(parts.netloc.lower())
             self._origins.add(f"{parts.scheme}://{parts.netloc}".lower())
+        self._here: dict[Address, tuple[frozenset[str], frozenset[str]]] = {}
 
     def check(self, scope: Scope) -> None:
         """Compare the Host and Origin of a request.
@@ -54,19 +61,30 @@ class AllowedNames:
         Raises:
             RefusedError: 403.
         """
-        here = _local_hosts(scope)
+        allowed_hosts, allowed_origins = self._allowed_at(scope)
         hosts, origins = header_values(scope, b"host"), header_values(scope, b"origin")
-        if len(hosts) != 1 or (hosts[0] not in self._hosts and hosts[0] not in here):
+        if len(hosts) != 1 or hosts[0] not in allowed_hosts:
             raise RefusedError(
                 403,
                 ErrorCode.PERMISSION_DENIED,
                 "This Host is not served: use the address that the daemon listens on, or set base_url.",
             )
-        allowed = self._origins | {f"http://{host}" for host in here}
-        if any(origin not in allowed for origin in origins):
+        if any(origin not in allowed_origins for origin in origins):
             raise RefusedError(
                 403, ErrorCode.PERMISSION_DENIED, "Requests from this Origin are not served."
             )
+
+    def _allowed_at(self, scope: Scope) -> tuple[frozenset[str], frozenset[str]]:
+        """The hosts and origins that are answered at the address that the peer connected to."""
+        at: Address = (scope.get("server") or ("", 0))[:2]
+        found = self._here.get(at)
+        if found is None:
+            here = _local_hosts(*at)
+            origins = self._origins | {f"http://{host}" for host in here}
+            found = frozenset(self._hosts | here), frozenset(origins)
+            if len(self._here) < _ADDRESSES_MAX:
+                self._here[at] = found
+        return found
 
 
 def _with_port(names: Iterable[str], port: int) -> set[str]:
@@ -74,9 +92,8 @@ def _with_port(names: Iterable[str], port: int) -> set[str]:
     return {f"{name}:{port}" for name in names} | bare
 
 
-def _local_hosts(scope: Scope) -> set[str]:
-    """The address that the peer connected to: a literal, so no name can be rebound to it."""
-    host, port = (scope.get("server") or ("", 0))[:2]
+def _local_hosts(host: str, port: int) -> set[str]:
+    """The address that a peer connected to: a literal, so no name can be rebound to it."""
     return _with_port({f"[{host}]" if ":" in host else host}, port) if host else set()
 
 
@@ -143,13 +160,19 @@ class Credentials:
 
 def without_credentials(scope: Scope) -> Scope:
     """A copy of a scope that proves nothing to whoever sees it."""
-    query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    kept = {name: values for name, values in query.items() if name not in _CREDENTIAL_QUERIES}
     return {
         **scope,
         "headers": [pair for pair in scope["headers"] if pair[0] not in _CREDENTIAL_HEADERS],
-        "query_string": urlencode(kept, doseq=True).encode(),
+        "query_string": _without_proofs(scope["query_string"]),
     }
+
+
+def _without_proofs(query: bytes) -> bytes:
+    if _PLAIN_QUERY.fullmatch(query):
+        return query
+    fields = parse_qs(query.decode("latin-1"), keep_blank_values=True)
+    kept = {name: values for name, values in fields.items() if name not in _CREDENTIAL_QUERIES}
+    return urlencode(kept, doseq=True).encode()
 
 
 def _is_open(path: str) -> bool:

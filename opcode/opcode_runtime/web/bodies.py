@@ -21,8 +21,8 @@ from opcode_runtime.web.refusals import Message, PeerGoneError, Receive, Refused
 
 async def read_message(
     scope: Scope, receive: Receive, *, bytes_max: int, depth_max: int, deadline_s: float
-) -> bytes:
-    """Read and check the body of a POST.
+) -> tuple[bytes, types.JSONRPCMessage]:
+    """Read and check the body of a POST; the body and the message that it is.
 
     Raises:
         RefusedError: 400, 408, 413 or 415.
@@ -37,8 +37,7 @@ async def read_message(
         raise RefusedError(
             408, ErrorCode.TIMEOUT_ERROR, f"The body did not arrive within {deadline_s:g} s."
         ) from None
-    _check_message(body, depth_max)
-    return body
+    return body, _message(body, depth_max)
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:
@@ -86,18 +85,19 @@ def _too_large(bytes_max: int) -> RefusedError:
     )
 
 
-def _check_message(body: bytes, depth_max: int) -> None:
+def _message(body: bytes, depth_max: int) -> types.JSONRPCMessage:
     try:
-        message = decode_json(body, depth_max=depth_max)
+        document = decode_json(body, depth_max=depth_max)
     except ValueError as error:
         raise RefusedError(400, ErrorCode.VALIDATION_ERROR, str(error)) from None
     try:
-        types.jsonrpc_message_adapter.validate_json(body, by_name=False)
-        _check_id(message)
+        message = types.jsonrpc_message_adapter.validate_json(body, by_name=False)
+        _check_id(document)
     except (ValidationError, TypeError):
         raise RefusedError(
             400, ErrorCode.VALIDATION_ERROR, "The body is not one JSON-RPC 2.0 message."
         ) from None
+    return message
 
 
 def _check_id(message: dict[str, Any]) -> None:

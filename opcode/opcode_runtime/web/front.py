@@ -1,14 +1,15 @@
 """The top ASGI app: who may come in, what may be sent, and which of three servers answers.
 
-The path of a request reads as `Front._answer`: size of the head, names, token, route, method, body, and then the MCP
-SDK (`/sse` with `/messages`, `/mcp`) or the pages. The SDK's transports are plain ASGI apps and are served raw; they
-get a request only when its body is one JSON-RPC message, and never its credentials.
+The path of a request reads as `Front._answer`: size of the head, names, token, route, method, body, and then the
+sessions over SSE (`/sse` with `/messages`), the MCP SDK (`/mcp`) or the pages. What carries MCP is served raw; it gets
+a request only when its body is one JSON-RPC message, and never its credentials.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import anyio
@@ -16,8 +17,6 @@ import structlog
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.lowlevel import Server
-from mcp.server.sse import SseServerTransport
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from quart_trio import QuartTrio
 
 from opcode_runtime.mcp import PRINCIPAL_KEY
@@ -35,12 +34,12 @@ from opcode_runtime.web.refusals import (
     Send,
     send_refusal,
 )
+from opcode_runtime.web.sse import SseSessions
+from opcode_runtime.web.streamable import MESSAGE_KEY, StreamableSessions
 
 _log = structlog.get_logger(__name__)
 
 _MCP_METHODS = {"/sse": ("GET",), "/messages": ("POST",), "/mcp": ("GET", "POST", "DELETE")}
-_ENDPOINT_EVENT = b"event: endpoint"
-_EVENT_END = b"\r\n\r\n"
 _GONE = (anyio.ClosedResourceError, anyio.BrokenResourceError, PeerGoneError)
 
 
@@ -57,15 +56,13 @@ class Front:
         limits: Limits,
         deadlines: Deadlines,
     ) -> None:
-        self._server = server
         self._pages: Any = pages
         self._names = names
         self._credentials = credentials
         self._limits = limits
         self._deadlines = deadlines
-        self._streams_open = 0
-        self._sse = SseServerTransport("/messages", max_request_body_size=limits.body_bytes_max)
-        self._streamable = StreamableHTTPSessionManager(
+        self._sse = SseSessions(server, "/messages")
+        self._streamable = StreamableSessions(
             server,
             max_request_body_size=limits.body_bytes_max,
             max_sessions=limits.sessions_max,
@@ -79,7 +76,7 @@ class Front:
 
     def statistics(self) -> dict[str, int]:
         """Numbers for a status page."""
-        return {"sse_streams_open": self._streams_open}
+        return {"sse_streams_open": self._sse.open_count}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan of the pages."""
@@ -141,42 +138,40 @@ class Front:
             raise RefusedError(400, ErrorCode.VALIDATION_ERROR, "The request target is not a path.")
 
     async def _serve_mcp(self, scope: Scope, receive: Receive, send: Send, principal: str) -> None:
-        if scope["method"] == "POST":
-            body = await read_message(
-                scope,
-                receive,
-                bytes_max=self._limits.body_bytes_max,
-                depth_max=self._limits.json_depth_max,
-                deadline_s=self._deadlines.body_s,
-            )
-            receive = replayed(body, receive)
-        inner = {
-            **without_credentials(scope),
-            PRINCIPAL_KEY: principal,
-            "user": AuthenticatedUser(AccessToken(token="", client_id=principal, scopes=[])),
-        }
-        if scope["path"] == "/mcp":
-            await self._streamable.handle_request(inner, receive, send)
-        elif scope["path"] == "/messages":
-            await self._sse.handle_post_message(inner, receive, send)
-        elif self._credentials.is_by_query(scope):
-            with self._credentials.ticket(principal) as ticket:
-                await self._stream(inner, receive, _with_ticket(ticket, send))
+        inner = {**without_credentials(scope), PRINCIPAL_KEY: principal}
+        if scope["method"] != "POST":
+            await self._open(scope, inner, receive, send, principal)
+            return
+        body, message = await read_message(
+            scope,
+            receive,
+            bytes_max=self._limits.body_bytes_max,
+            depth_max=self._limits.json_depth_max,
+            deadline_s=self._deadlines.body_s,
+        )
+        if scope["path"] == "/messages":
+            await self._sse.post(inner, receive, send, message)
         else:
-            await self._stream(inner, receive, send)
+            inner["user"], inner[MESSAGE_KEY] = _user(principal), message
+            await self._streamable.handle_request(inner, replayed(body, receive), send)
 
-    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._streams_open >= self._limits.sessions_max:
+    async def _open(
+        self, scope: Scope, inner: Scope, receive: Receive, send: Send, principal: str
+    ) -> None:
+        """A stream of a session, or its end: whatever carries no message."""
+        if scope["path"] == "/mcp":
+            inner["user"] = _user(principal)
+            await self._streamable.handle_request(inner, receive, send)
+            return
+        if self._sse.open_count >= self._limits.sessions_max:
             raise RefusedError(
                 503, ErrorCode.BUSY, "Too many sessions are open (limits.sessions_max)."
             )
-        self._streams_open += 1
-        try:
-            async with self._sse.connect_sse(scope, receive, send) as (incoming, outgoing):
-                options = self._server.create_initialization_options()
-                await self._server.run(incoming, outgoing, options)
-        finally:
-            self._streams_open -= 1
+        if self._credentials.is_by_query(scope):
+            with self._credentials.ticket(principal) as ticket:
+                await self._sse.stream(inner, receive, send, ticket=ticket)
+        else:
+            await self._sse.stream(inner, receive, send)
 
 
 class _Response:
@@ -191,17 +186,10 @@ class _Response:
         await self._send(message)
 
 
-def _with_ticket(ticket: str, send: Send) -> Send:
-    """A `send` that adds a ticket to the address that the stream's first event tells the client to post to."""
-
-    async def adding(message: Message) -> None:
-        body = message.get("body", b"")
-        if body.startswith(_ENDPOINT_EVENT):
-            address = body.removesuffix(_EVENT_END)
-            message = {**message, "body": address + f"&ticket={ticket}".encode() + _EVENT_END}
-        await send(message)
-
-    return adding
+@cache
+def _user(principal: str) -> AuthenticatedUser:
+    """By whom the SDK tells the owners of sessions over Streamable HTTP apart."""
+    return AuthenticatedUser(AccessToken(token="", client_id=principal, scopes=[]))
 
 
 async def _reject_websocket(refusal: RefusedError, send: Send) -> None:

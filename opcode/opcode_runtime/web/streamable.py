@@ -1,0 +1,162 @@
+"""MCP over Streamable HTTP: the SDK's sessions, with a shorter way for the calls of the handshake era.
+
+The SDK answers each call by a stream of its own, with five tasks and three queues for what mostly is one event a few
+milliseconds later. Here whoever serves the POST waits for that event and writes it. Only a call that takes longer than
+`AT_ONCE_S`, or says something before its answer, becomes a stream that is watched and kept alive. All else (opening and
+ending a session, notifications, the GET stream, requests of later eras, whatever is refused) is the SDK's own affair.
+
+This relies on some of what the SDK keeps to itself: how a transport finds the queue of a request.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import trio
+from anyio.streams.memory import MemoryObjectReceiveStream
+from mcp.server.auth.middleware.bearer_auth import AuthorizationContext
+from mcp.server.streamable_http import EventMessage, StreamableHTTPServerTransport
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.types import JSONRPCError, JSONRPCRequest, JSONRPCResponse
+from starlette.requests import Request
+
+from opcode_runtime.model.errors import ErrorCode
+from opcode_runtime.web.connection import BODY_FOLLOWS
+from opcode_runtime.web.events import EVENT_HEADERS, encoded_message, send_piece, send_pings
+from opcode_runtime.web.refusals import Receive, RefusedError, Scope, Send
+
+MESSAGE_KEY = "opcode.message"
+"""Where a front leaves the message of a POST in the ASGI scope, read and checked."""
+
+AT_ONCE_S = 0.05
+"""So long the head of a response waits for the answer, to go out with it."""
+
+_QUEUE_EVENTS = 16
+_CLOSED = (anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError)
+
+
+class StreamableSessions(StreamableHTTPSessionManager):
+    """The sessions of one server. The bodies that it gets have been read, and are not too large."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.asgi_app = self._handle_request  # type: ignore[assignment] # the body has been read
+
+    def _admit_session(
+        self, requestor: AuthorizationContext | None
+    ) -> StreamableHTTPServerTransport | None:
+        transport = super()._admit_session(requestor)
+        if transport is not None:
+            transport.__class__ = _Session  # the SDK has no way to say which class to make
+        return transport
+
+
+class _Session(StreamableHTTPServerTransport):
+    async def _handle_post_request(
+        self, scope: Scope, request: Request, receive: Receive, send: Send
+    ) -> None:
+        message = scope.get(MESSAGE_KEY)
+        if not isinstance(message, JSONRPCRequest) or message.method == "initialize":
+            await super()._handle_post_request(scope, request, receive, send)
+        elif await self._validate_accept_header(
+            request, scope, send
+        ) and await self._validate_request_headers(request, send):
+            await self._answer(message, request, receive, send)
+
+    async def _answer(
+        self, message: JSONRPCRequest, request: Request, receive: Receive, send: Send
+    ) -> None:
+        key = str(message.id)
+        queue = anyio.create_memory_object_stream[EventMessage](_QUEUE_EVENTS)
+        self._request_streams[key] = queue
+        try:
+            await self._hand_on(message, request, key)
+            await _Answer(queue[1], self._headers(), send).send(receive)
+        finally:
+            for end in queue:
+                end.close()
+            if self._request_streams.get(key) is queue:
+                del self._request_streams[key]
+
+    async def _hand_on(self, message: JSONRPCRequest, request: Request, key: str) -> None:
+        writer = self._read_stream_writer
+        handed = self._create_session_message(message, request, key, "")
+        try:
+            if writer is None:
+                raise anyio.ClosedResourceError
+            await writer.send(handed)
+        except _CLOSED:
+            raise RefusedError(404, ErrorCode.NOT_FOUND, "The session has ended.") from None
+
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        return [*EVENT_HEADERS, (b"mcp-session-id", (self.mcp_session_id or "").encode())]
+
+
+class _Answer:
+    """The response to one POST: the events that come out of a queue, up to the answer or its end."""
+
+    def __init__(
+        self,
+        events: MemoryObjectReceiveStream[EventMessage],
+        headers: list[tuple[bytes, bytes]],
+        send: Send,
+    ) -> None:
+        self._events = events
+        self._headers = headers
+        self._send = send
+
+    async def send(self, receive: Receive) -> None:
+        """Send everything; at once where that is possible."""
+        first: EventMessage | None = None
+        with trio.move_on_after(AT_ONCE_S) as waiting:
+            first = await self._next()
+        if not waiting.cancelled_caught and (first is None or _is_last(first)):
+            await self._send_whole(b"" if first is None else encoded_message(first.message))
+        else:
+            await self._send_stream(first, receive)
+
+    async def _next(self) -> EventMessage | None:
+        try:
+            return await self._events.receive()
+        except _CLOSED:
+            return None
+
+    async def _send_whole(self, body: bytes) -> None:
+        length = (b"content-length", str(len(body)).encode())
+        await self._send(
+            {"type": "http.response.start", "status": 200, "headers": [*self._headers, length]}
+        )
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def _send_stream(self, first: EventMessage | None, receive: Receive) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": self._headers}
+        await self._send(start if first is None else {**start, BODY_FOLLOWS: True})
+        if first is not None:
+            await send_piece(self._send, encoded_message(first.message))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send_pings, self._send)
+            nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
+            await self._send_rest()
+            nursery.cancel_scope.cancel()
+
+    async def _send_rest(self) -> None:
+        while (event := await self._next()) is not None:
+            is_last = _is_last(event)
+            piece = encoded_message(event.message)
+            await self._send(
+                {"type": "http.response.body", "body": piece, "more_body": not is_last}
+            )
+            if is_last:
+                return
+        await self._send({"type": "http.response.body", "body": b""})
+
+
+def _is_last(event: EventMessage) -> bool:
+    return isinstance(event.message, JSONRPCResponse | JSONRPCError)
+
+
+async def _cancel_when_gone(receive: Receive, scope: trio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
