@@ -10,10 +10,10 @@ Names are loaded when they are first used, so that importing the package costs n
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as `typing` has it, which takes as long to import as Python to start
 if TYPE_CHECKING:
+    from typing import Any
+
     from opcode_runtime.actions import action as action
     from opcode_runtime.engine.handle import Handle as Handle
     from opcode_runtime.engine.handle import WorkflowCancelled as WorkflowCancelled
@@ -53,6 +53,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'opcode_runtime' has no attribute {name!r}")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-COMMANDS = ("serve", "define", "run", "status", "query", "signal", "template", "version", "demo")
+import opcode_runtime
+
+CLIENT = ("define", "run", "status", "query", "signal", "template")
+JOURNAL = ("verify", "replay", "backup", "restore", "export", "import", "prune", "doctor", "drill")
+COMMANDS = ("serve", *CLIENT, *JOURNAL, "version", "demo")
 
 
 def test_the_version_is_printed(opcode: Any) -> None:
@@ -18,22 +23,39 @@ def test_the_version_is_printed(opcode: Any) -> None:
     assert set(json.loads(opcode("version", "--json").stdout)) == {"version", "python"}
 
 
-def test_the_version_needs_neither_servers_nor_the_mcp_sdk() -> None:
+def test_the_version_is_that_of_the_package() -> None:
+    assert opcode_runtime.__version__ == metadata.version("opcode-runtime")
+
+
+@pytest.mark.parametrize("words", [["version"], ["version", "--json"]])
+def test_the_version_imports_nothing_but_the_modules_that_tell_it(words: list[str]) -> None:
     script = (
         "import sys\n"
+        "before = set(sys.modules)\n"
         "from opcode_runtime.cli import main\n"
-        "assert main(['version']) == 0\n"
-        "print(sorted({m.partition('.')[0] for m in sys.modules} & set(sys.argv[1:])))\n"
+        "assert main(sys.argv[1:]) == 0\n"
+        "print(sorted(set(sys.modules) - before))\n"
     )
-    slow = ["mcp", "quart", "quart_trio", "hypercorn", "celpy", "lmdb", "trio", "httpx2", "anyio"]
     found = subprocess.run(
-        [sys.executable, "-c", script, *slow],
+        [sys.executable, "-c", script, *words],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     )
-    assert found.stdout.splitlines()[-1] == "[]"
+    ours = ["__future__", "opcode_runtime", "opcode_runtime.cli", "opcode_runtime.cli.entry"]
+    assert found.stdout.splitlines()[-1] == str(ours)
+
+
+def test_what_is_not_just_the_version_goes_through_the_parser(opcode: Any) -> None:
+    assert opcode("version", "--no-json").returncode == 2
+    assert "--jsn" in opcode("version", "--jsn").stderr
+
+
+def test_the_help_of_the_whole_says_what_each_command_is_for(opcode: Any, tmp_path: Path) -> None:
+    shown = opcode("--help", OPCODE_HOME=str(tmp_path)).stdout.splitlines()
+    told = {words[1]: words[2:-1] for line in shown if len(words := line.split()) > 2}
+    assert [each for each in COMMANDS if not told.get(each)] == []
 
 
 @pytest.mark.parametrize("words", [["--help"], *([each, "--help"] for each in COMMANDS)])

@@ -1,5 +1,5 @@
 """The command line `opcode`: the daemon's life, the client commands, and the demo."""
 
-from opcode_runtime.cli.app import main
+from opcode_runtime.cli.entry import main
 
 __all__ = ["main"]

@@ -1,36 +1,45 @@
 """The words of the command line, and the one place where an error becomes an exit code.
 
-Rule 1: nothing slow is imported before a command needs it; `opcode version` and `--help` start nothing.
+Rule 1: the module of a word is imported when the word is used, and what is slow when the word needs it.
 Rule 2: an unknown word, flag or value is an error with a suggestion, never a start of the daemon.
 Rule 3: what a command answers goes to standard output, everything about it to standard error.
 """
 
 from __future__ import annotations
 
-import difflib
-import os
-import platform
-import signal
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
-from opcode_runtime.cli import drill_word, journal_words, upkeep_words
-from opcode_runtime.cli.exits import CommandError, Exit, usage_error
-from opcode_runtime.cli.journal_place import refuse_flag
-from opcode_runtime.cli.options import FLAG, LOCAL, THE_CLI, Caller, Daemon
-from opcode_runtime.cli.template_words import template
+from opcode_runtime.cli.entry import print_version
+from opcode_runtime.cli.exits import CommandError, usage_error
+from opcode_runtime.cli.options import FLAG, Json
 
 _EPILOGUE = (
     "Exit codes: 0 done · 1 the workflow or a check failed, or the daemon could not start · 2 usage · "
     "3 no daemon · 4 a workflow waits for a decision."
 )
-_Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
+_WORDS = {
+    "backup": "journal_words:backup",
+    "define": "client_words:define",
+    "doctor": "upkeep_words:doctor",
+    "drill": "drill_word:drill",
+    "export": "journal_words:export",
+    "import": "journal_words:import_",
+    "prune": "upkeep_words:prune",
+    "query": "client_words:query",
+    "replay": "journal_words:replay",
+    "restore": "journal_words:restore",
+    "run": "client_words:run",
+    "secret": "secret_words:secret",
+    "signal": "client_words:signal",
+    "status": "client_words:status",
+    "template": "template_words:template",
+    "verify": "journal_words:verify",
+}
+"""The words that live in modules of their own, which `serve` does not need."""
 
 app = App(
     name="opcode",
@@ -41,10 +50,8 @@ app = App(
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
-app.command(template)
-journal_words.register(app)
-upkeep_words.register(app)
-drill_word.register(app)
+for _word, _home in _WORDS.items():
+    app.command(f"{__package__}.{_home}", name=_word)
 
 
 @Parameter(name="*")
@@ -75,7 +82,7 @@ def serve(
     overrides: Overrides = _NO_OVERRIDES,
     answers: Path | None = None,
     no_auth: Annotated[bool, FLAG] = False,
-    json: _Json = False,
+    json: Json = False,
 ) -> int:
     """Start the daemon in the foreground; SIGTERM or Ctrl-C ends it and leaves every workflow resumable.
 
@@ -92,164 +99,9 @@ def serve(
 
 
 @app.command
-def define(
-    file: Annotated[Path, Parameter(allow_leading_hyphen=True)],
-    /,
-    *,
-    name: str | None = None,
-    check: Annotated[bool, FLAG] = False,
-    caller: Caller = THE_CLI,
-    daemon: Daemon = LOCAL,
-) -> int:
-    """Store a workflow definition as the next version of its template.
-
-    Arguments:
-        file: JSON: a bare definition, or {name, description, input_schema, definition}. `-` is standard input.
-        name: Name of the template; needed for a bare definition.
-        check: Only report what is wrong with it; store nothing.
-    """
-    from opcode_runtime.cli import calls, render
-
-    refuse_flag(file, "define")
-    call = calls.define_call(file, name=name, check_only=check, **caller.as_arguments())
-    answer = daemon.ask(call)
-    (render.print_json if daemon.json else render.print_definition)(answer)
-    return Exit.DONE
-
-
-@app.command
-def run(
-    name: str,
-    /,
-    *,
-    params: str = "{}",
-    wait: str = "45s",
-    version: str | None = None,
-    cwd: Path | None = None,
-    caller: Caller = THE_CLI,
-    daemon: Daemon = LOCAL,
-) -> int:
-    """Run a workflow and wait for its end or for a decision.
-
-    Arguments:
-        name: Name of the template.
-        params: Its inputs: a JSON object, @FILE, or @- for standard input.
-        wait: How long to wait, such as 45s or 2m; 0 returns at once. The workflow goes on in any case.
-        version: Such as v3; the latest when left out.
-        cwd: Directory where relative paths and commands of the workflow start.
-    """
-    from opcode_runtime.cli import calls, render
-
-    call = calls.run_call(
-        name,
-        params=params,
-        wait=wait,
-        version=version,
-        cwd=None if cwd is None else str(cwd.absolute()),
-        **caller.as_arguments(),
-    )
-    answer = daemon.ask(call)
-    (render.print_json if daemon.json else render.print_workflow)(answer)
-    return calls.exit_of(answer)
-
-
-@app.command
-def status(workflow_id: str, /, *, daemon: Daemon = LOCAL) -> int:
-    """Show a workflow: its steps, output, error, open decisions and newest events.
-
-    Arguments:
-        workflow_id: The id that `opcode run` answered with.
-    """
-    from opcode_runtime.cli import calls, render
-
-    answer = daemon.ask(calls.Call("opcode.status", {"workflow_id": workflow_id}))
-    if daemon.json:
-        render.print_json(answer)
-    else:
-        render.print_workflow(answer, events=True)
-    return calls.exit_of(answer)
-
-
-@app.command
-def query(
-    resource: Literal["workflows", "events", "templates", "decisions", "actions", "agents"],
-    /,
-    *,
-    filters: Annotated[
-        tuple[str, ...], Parameter(name="--filter", negative="", consume_multiple=True)
-    ] = (),
-    daemon: Daemon = LOCAL,
-) -> int:
-    """List workflows, events, templates, decisions, actions or agents.
-
-    Arguments:
-        resource: What to list.
-        filters: key=value, such as status=active or limit=20; may be given several times.
-    """
-    from opcode_runtime.cli import calls, render
-
-    answer = daemon.ask(calls.query_call(resource, filters))
-    if daemon.json:
-        render.print_json(answer)
-    else:
-        render.print_rows(resource, answer)
-    return Exit.DONE
-
-
-@app.command(name="signal")
-def signal_(
-    workflow_id: str,
-    signal_type: str,
-    /,
-    *,
-    step: str | None = None,
-    choice: str | None = None,
-    payload: str = "{}",
-    reasoning: str | None = None,
-    caller: Caller = THE_CLI,
-    daemon: Daemon = LOCAL,
-) -> int:
-    """Tell a workflow something: answer its decision, give it data, steer it, or cancel it.
-
-    Arguments:
-        workflow_id: The workflow to tell.
-        signal_type: decision, data, cancel, pause, resume, retry, skip, or the name of the signal of a wait step.
-        step: The step that is meant.
-        choice: The chosen option of a decision.
-        payload: JSON object, @FILE, or @- for standard input.
-        reasoning: Why; kept with the decision.
-    """
-    from opcode_runtime.cli import calls, render
-
-    call = calls.signal_call(
-        workflow_id,
-        signal_type,
-        payload=payload,
-        choice=choice,
-        step_id=step,
-        reasoning=reasoning,
-        **caller.as_arguments(),
-    )
-    answer = daemon.ask(call)
-    if daemon.json:
-        render.print_json(answer)
-    else:
-        render.print_line(
-            f"{signal_type} delivered; the workflow is {answer.get('status', 'told')}."
-        )
-    return Exit.DONE
-
-
-@app.command
-def version(*, json: _Json = False) -> int:
+def version(*, json: Json = False) -> int:
     """Print the version."""
-    number = metadata.version("opcode-runtime")
-    python = platform.python_version()
-    if json:
-        sys.stdout.write(f'{{"version": "{number}", "python": "{python}"}}\n')
-    else:
-        sys.stdout.write(f"opcode {number} (Python {python})\n")
-    return Exit.DONE
+    return print_version(as_json=json)
 
 
 @app.command
@@ -257,7 +109,7 @@ def demo(
     *,
     folder: Path | None = None,
     keep: Annotated[bool, FLAG] = False,
-    json: _Json = False,
+    json: Json = False,
 ) -> int:
     """Show a workflow survive the death of its daemon: a real daemon, a real agent, a real kill.
 
@@ -271,29 +123,23 @@ def demo(
     return run_demo(folder or Path.cwd(), keep=keep, as_json=json)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the console entry point.
-
-    Arguments:
-        argv: the words after the program's name; those of the process when None.
+def run_words(words: list[str]) -> int:
+    """Run one command.
 
     Returns:
         the exit code, as documented in `exits`.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
     try:
         return _run(words)
     except CommandError as error:
         return _report(error, as_json="--json" in words)
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
 
 
 def _run(words: list[str]) -> int:
-    _refuse_unknown_command(words)
+    if not words or words[0].startswith("-"):
+        _describe_words(words)
+    else:
+        _refuse_unknown_command(words[0])
     try:
         result = app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -301,19 +147,23 @@ def _run(words: list[str]) -> int:
     return int(result or 0)
 
 
-def _refuse_unknown_command(words: list[str]) -> None:
+def _describe_words(words: list[str]) -> None:
+    """The help of the whole says what each word is for, which the word itself tells."""
+    if any(flag in words for flag in app.help_flags):
+        for word in _WORDS:
+            app[word]
+
+
+def _refuse_unknown_command(word: str) -> None:
     """A first word that is no command would else be taken for an argument of the default command."""
-    if not words or words[0].startswith("-"):
-        return
     known = [name for name in app if not name.startswith("-")]
-    if words[0] not in known:
-        near = difflib.get_close_matches(words[0], known, n=1, cutoff=0.5)
-        hint = (
-            f"Did you mean `opcode {near[0]}`?"
-            if near
-            else f"Commands: {', '.join(sorted(known))}."
-        )
-        raise usage_error(f"There is no command {words[0]!r}.", next=hint)
+    if word in known:
+        return
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    hint = f"Did you mean `opcode {near[0]}`?" if near else f"Commands: {', '.join(sorted(known))}."
+    raise usage_error(f"There is no command {word!r}.", next=hint)
 
 
 def _in_words(error: CycloptsError, words: list[str]) -> CommandError:

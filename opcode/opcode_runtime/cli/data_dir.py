@@ -12,7 +12,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,6 +95,8 @@ def token_of(data_dir: Path) -> str | None:
 
 def make_token(data_dir: Path) -> str:
     """Make a fresh token (256 bits) and keep it durably in the token file (0600)."""
+    import secrets
+
     token = secrets.token_urlsafe(32)
     write_private(data_dir / TOKEN_FILE, token + "\n")
     return token

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from opcode_runtime.cli.exits import CommandError, Exit, usage_error
 from opcode_runtime.cli.journal_place import HERE, Place, refuse_flag, shown, told
@@ -206,8 +206,3 @@ def _repeat(subject: str, report: Report) -> str | None:
     if bad is None or bad.kind.startswith("real"):
         return None
     return f"opcode drill {subject} --no-real --only {bad.name}  (with the same other flags)"
-
-
-def register(app: App) -> None:
-    """Add the word to the command line."""
-    app.command(drill, name="drill")

@@ -9,12 +9,11 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from opcode_runtime.cli.exits import CommandError, Exit, usage_error
 from opcode_runtime.cli.journal_place import (
@@ -218,6 +217,8 @@ def _aside(name: str) -> Iterator[Path]:
     Raises:
         CommandError: there is no room for it.
     """
+    import tempfile
+
     try:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder) / name
@@ -259,16 +260,3 @@ def _answer(place: Place, answer: Any, *lines: str) -> int:
         for line in lines:
             render.print_line(line)
     return Exit.DONE
-
-
-def register(app: App) -> None:
-    """Add the words to the command line."""
-    for name, word in (
-        ("verify", verify),
-        ("replay", replay),
-        ("backup", backup),
-        ("restore", restore),
-        ("export", export),
-        ("import", import_),
-    ):
-        app.command(word, name=name)

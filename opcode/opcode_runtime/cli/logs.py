@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from opcode_runtime.model.settings import Settings
+from opcode_runtime.secrets import redact_line
 
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -51,7 +52,7 @@ def configure_logs(settings: Settings, *, token: str | None) -> None:
 
 
 class _MaskingFormatter(structlog.stdlib.ProcessorFormatter):
-    """Renders a record and masks the token in the finished line, so that no way into it is forgotten."""
+    """Renders a record and masks token and secrets in the finished line, so that no way into it is forgotten."""
 
     def __init__(self, token: str | None, shared: list[Any], renderer: list[Any]) -> None:
         remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
@@ -59,9 +60,9 @@ class _MaskingFormatter(structlog.stdlib.ProcessorFormatter):
         self._token = token
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line without the token."""
+        """The line without the token, and without what the vault holds."""
         line = super().format(record)
-        return line.replace(self._token, _MASK) if self._token else line
+        return redact_line(line.replace(self._token, _MASK) if self._token else line)
 
 
 def _renderer(settings: Settings) -> list[Any]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from opcode_runtime.cli.client import Target
 
 FLAG = Parameter(negative="")
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
 CLI_AGENT = "cli"
 
 

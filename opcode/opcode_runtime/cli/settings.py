@@ -173,6 +173,6 @@ def _limits_out_of_range(limits: Limits) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for name, value in msgspec.structs.asdict(limits).items():
         least = 0 if name in _MAY_BE_ZERO else 1
-        if not math.isfinite(value) or value < least:
+        if value is not None and (not math.isfinite(value) or value < least):
             found.append((f"limits.{name}", f"a number, {least} or more"))
     return found

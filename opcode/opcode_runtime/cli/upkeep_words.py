@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App
-
 from opcode_runtime.cli.data_dir import ADDRESS_FILE, PID_FILE, address_of
 from opcode_runtime.cli.exits import Exit, usage_error
 from opcode_runtime.cli.journal_place import HERE, Place, shown
@@ -143,9 +141,3 @@ def _healthz(url: str) -> int | None:
             return int(client.get(f"{url}/healthz").status_code)
     except httpx2.HTTPError:
         return None
-
-
-def register(app: App) -> None:
-    """Add the words to the command line."""
-    app.command(prune)
-    app.command(doctor)
