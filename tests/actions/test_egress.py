@@ -7,7 +7,8 @@ import ipaddress
 import pytest
 import trio
 
-from opcode_runtime.actions.egress import EgressPolicy, reach_of, refusal, resolve
+from opcode_runtime.actions.addresses import reach_of
+from opcode_runtime.actions.egress import EgressPolicy, check_egress, refusal, resolve
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
 OPEN = EgressPolicy(allow_private=True)
@@ -92,6 +93,15 @@ def test_public_addresses_need_nothing(text: str) -> None:
         ("[fd12::1]:80", "inner", "fd12::1", 80, True),
         ("fd12::/16", "inner", "fd12::1", 80, True),
         ("inner", "inner", "10.1.1.1", 80, False),
+        ("api.example.", "api.example", "1.1.1.1", 443, True),
+        ("b\u00fccher.example", "xn--bcher-kva.example", "1.1.1.1", 443, True),
+        ("xn--bcher-kva.example", "xn--bcher-kva.example", "1.1.1.1", 443, True),
+        ("*.b\u00fccher.example", "a.xn--bcher-kva.example", "1.1.1.1", 443, True),
+        ("::/0", "inner", "::ffff:10.1.1.1", 80, False),
+        ("::/0", "inner", "64:ff9b::a01:101", 80, False),
+        ("10.0.0.0/8", "inner", "::ffff:10.1.1.1", 80, True),
+        ("[fd12::1]", "inner", "fd12::1", 80, True),
+        ("10.1.1.1/8", "inner", "10.2.2.2", 80, True),
     ],
 )
 def test_allow_hosts_is_the_whole_list(
@@ -113,3 +123,52 @@ async def test_other_spellings_of_the_loopback_are_seen_through(host: str) -> No
 
 async def test_what_is_connected_to_is_the_checked_address() -> None:
     assert await resolve("127.1", 80, OPEN) == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "",
+        "*",
+        "http://api.example",
+        "api.example/path",
+        "api.example:0",
+        "api.example:65536",
+        "api.example:http",
+        "a.*.example",
+        "10.0.0.0/33",
+        "[fd12::1",
+        "[fd12::1]80",
+        "api..example",
+        "-api.example",
+        "a b",
+        "\u2488.example",
+    ],
+)
+def test_an_entry_that_says_nothing_is_an_error_that_names_it(entry: str) -> None:
+    policy = EgressPolicy(allow_hosts=("fine.example", entry))
+    with pytest.raises(OpcodeError) as caught:
+        check_egress(policy)
+    assert caught.value.code is ErrorCode.VALIDATION_ERROR
+    assert repr(entry) in caught.value.message
+    with pytest.raises(OpcodeError):
+        refusal("fine.example", ipaddress.ip_address("1.1.1.1"), 443, policy)
+
+
+@pytest.mark.parametrize("proxy", [None, "http://p:3128", "https://u:p@proxy.example"])
+def test_a_proxy_is_a_url(proxy: str | None) -> None:
+    check_egress(EgressPolicy(http_proxy=proxy))
+
+
+def test_a_zone_is_never_reached() -> None:
+    for text in ("fe80::1%eth0", "2606:4700::1111%eth0", "::1%lo"):
+        assert reach_of(ipaddress.ip_address(text)) == "never"
+
+
+async def test_a_name_without_addresses_is_refused() -> None:
+    async def nothing(host: str, port: int) -> list[str]:
+        return ["nonsense"]
+
+    with pytest.raises(OpcodeError) as caught:
+        await resolve("name.example", 80, OPEN, nothing)
+    assert "no address" in caught.value.message

@@ -33,6 +33,7 @@ async def test_text_is_read_as_text(call: Call, tmp_path: Path) -> None:
         "encoding": "text",
         "size": 6,
         "truncated": False,
+        "next_offset": 6,
     }
 
 
@@ -49,8 +50,70 @@ async def test_bytes_are_read_as_base64_and_odd_text_with_marks(call: Call, tmp_
 async def test_reading_stops_at_the_limit_and_says_so(call: Call, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("12345")
     limited = fenced(call, file_bytes_max=3)
-    got = await output("fs.read", limited, path="a")
-    assert (got["content"], got["size"], got["truncated"]) == ("123", 3, True)
+    for params in ({}, {"limit": 4}):
+        got = await output("fs.read", limited, path="a", **params)
+        assert (got["content"], got["truncated"], got["next_offset"]) == ("123", True, 3)
+        assert got["size"] == 5
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 7, 100])
+async def test_a_file_read_in_parts_is_the_whole_file(
+    limit: int, call: Call, tmp_path: Path
+) -> None:
+    text = "a\u20acb\U0001f600\u00fc\u00fc\n" * 3
+    (tmp_path / "a").write_text(text, encoding="utf-8")
+    bytes_, letters, offset = b"", "", 0
+    while True:
+        params = {"path": "a", "offset": offset, "limit": limit}
+        raw = await output("fs.read", call, **params, encoding="base64")
+        bytes_ += base64.b64decode(raw["content"])
+        offset = raw["next_offset"]
+        if not raw["truncated"]:
+            break
+    assert bytes_.decode() == text
+    offset = 0
+    while limit >= 4:
+        got = await output("fs.read", call, path="a", offset=offset, limit=limit)
+        letters += got["content"]
+        assert (got["size"], got["next_offset"] > offset) == (len(bytes_), True)
+        offset = got["next_offset"]
+        if not got["truncated"]:
+            assert letters == text
+            return
+
+
+async def test_behind_the_end_of_a_file_there_is_nothing(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("12345")
+    got = await output("fs.read", call, path="a", offset=9)
+    assert (got["content"], got["size"], got["truncated"]) == ("", 5, False)
+    for params in ({"offset": -1}, {"limit": 0}, {"offset": 1 << 70}):
+        info = await error("fs.read", call, path="a", **params)
+        assert info.code is ErrorCode.VALIDATION_ERROR
+
+
+async def test_content_beyond_the_limit_is_refused_and_the_limit_is_named(
+    call: Call, tmp_path: Path
+) -> None:
+    limited = fenced(call, file_bytes_max=3)
+    for name in ("fs.write", "fs.append"):
+        info = await error(name, limited, path="a", content="1234")
+        assert info.code is ErrorCode.TOO_LARGE
+        assert "`limits.file_bytes_max`" in info.message
+        await output(name, limited, path="b", content="123")
+    assert os.listdir(tmp_path) == ["b"]
+
+
+async def test_work_that_takes_too_long_ends_and_the_limit_is_named(
+    call: Call, tmp_path: Path
+) -> None:
+    """A file of many gigabytes, all hole: reading it takes far longer than the deadline."""
+    with open(tmp_path / "huge", "wb") as file:
+        file.truncate(1 << 40)
+    limited = fenced(call, file_timeout_s=0.3, copy_bytes_max=1 << 41)
+    info = await error("fs.copy", limited, src="huge", dst="copy")
+    assert info.code is ErrorCode.TIMEOUT_ERROR
+    assert "`limits.file_timeout_s`" in info.message
+    assert os.listdir(tmp_path) == ["huge"]
 
 
 @pytest.mark.parametrize("name", ["missing", "."])
@@ -92,12 +155,53 @@ async def test_a_mode_is_a_number_or_octal_text(mode: Any, call: Call, tmp_path:
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
 
 
-@pytest.mark.parametrize("mode", [0o4755, "4755", "1777", 755, "abc", -1])
-async def test_modes_with_special_bits_are_refused(mode: Any, call: Call, tmp_path: Path) -> None:
-    assert (
-        await error("fs.write", call, path="a", content="", mode=mode)
-    ).code is ErrorCode.VALIDATION_ERROR
+@pytest.mark.parametrize(
+    ("mode", "code"),
+    [
+        (0o4755, ErrorCode.PERMISSION_DENIED),
+        ("4755", ErrorCode.PERMISSION_DENIED),
+        ("1777", ErrorCode.PERMISSION_DENIED),
+        ("0o2755", ErrorCode.PERMISSION_DENIED),
+        (755, ErrorCode.PERMISSION_DENIED),
+        ("abc", ErrorCode.VALIDATION_ERROR),
+        ("0888", ErrorCode.VALIDATION_ERROR),
+        (-1, ErrorCode.VALIDATION_ERROR),
+        (100_000, ErrorCode.VALIDATION_ERROR),
+        ("77777", ErrorCode.VALIDATION_ERROR),
+    ],
+)
+async def test_modes_with_special_bits_are_refused(
+    mode: Any, code: ErrorCode, call: Call, tmp_path: Path
+) -> None:
+    assert (await error("fs.write", call, path="a", content="", mode=mode)).code is code
     assert os.listdir(tmp_path) == []
+
+
+async def test_a_program_with_special_rights_is_not_added_to_and_loses_them_when_replaced(
+    call: Call, tmp_path: Path
+) -> None:
+    for mode in (0o4755, 0o2755):
+        (tmp_path / "a").write_text("program")
+        (tmp_path / "a").chmod(mode)
+        info = await error("fs.append", call, path="a", content="more")
+        assert info.code is ErrorCode.PERMISSION_DENIED
+        assert (tmp_path / "a").read_text() == "program"
+        await output("fs.write", call, path="a", content="other")
+        assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o755
+
+
+async def test_what_the_daemons_user_may_not_do_is_a_permission_denied(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("old")
+
+    def forbidden(*_args: Any, **_kwargs: Any) -> None:
+        raise PermissionError(13, os.strerror(13))
+
+    monkeypatch.setattr(os, "rename", forbidden)
+    info = await error("fs.write", call, path="a", content="new")
+    assert (info.code, info.retryable) == (ErrorCode.PERMISSION_DENIED, False)
+    assert os.listdir(tmp_path) == ["a"]
 
 
 async def test_directories_are_made_on_demand_only(call: Call, tmp_path: Path) -> None:
@@ -236,6 +340,41 @@ async def test_a_pattern_does_not_lead_out(pattern: str, call: Call) -> None:
     assert (
         await error("fs.list", call, path=".", pattern=pattern)
     ).code is ErrorCode.VALIDATION_ERROR
+
+
+async def test_names_and_times_that_json_cannot_hold_do_not_spoil_a_listing(
+    call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / os.fsdecode(b"odd\xff")).write_text("x")
+    (tmp_path / "old").write_text("x")
+    os.utime(tmp_path / "old", (0, -(1 << 31) * 20))
+    (tmp_path / "late").write_text("x")
+    os.utime(tmp_path / "late", (0, (1 << 33)))
+    got = await output("fs.list", call, path=".")
+    assert sorted(entry["name"] for entry in got["entries"]) == ["late", "odd\ufffd", "old"]
+    assert {len(entry["modified_at"]) for entry in got["entries"]} == {20}
+
+
+async def test_a_tree_beyond_the_limit_is_refused_and_the_limit_is_named(
+    call: Call, tmp_path: Path
+) -> None:
+    make_tree(tmp_path / "t")
+    limited = fenced(call, tree_entries_max=5)
+    for name, params in (
+        ("fs.list", {"path": "t", "recursive": True, "pattern": "none"}),
+        ("fs.copy", {"src": "t", "dst": "u"}),
+        ("fs.delete", {"path": "t", "recursive": True}),
+        ("fs.move", {"src": "t", "dst": "u"}),
+    ):
+        info = await error(name, limited, **params)
+        assert info.code is ErrorCode.TOO_LARGE
+        assert "`limits.tree_entries_max`" in info.message
+    info = await error("fs.copy", fenced(call, copy_bytes_max=20), src="t", dst="u")
+    assert "`limits.copy_bytes_max`" in info.message
+    assert os.listdir(tmp_path) == ["t"]
+    enough = fenced(call, tree_entries_max=9)
+    await output("fs.copy", enough, src="t", dst="u")
+    await output("fs.delete", enough, path="t", recursive=True)
 
 
 async def test_a_long_listing_is_cut_and_says_so(call: Call, tmp_path: Path) -> None:

@@ -98,6 +98,83 @@ async def test_roots_fence_everything_and_the_refusal_names_the_setting(
     ]
 
 
+async def test_a_home_directory_may_be_written_as_a_tilde(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("desk", "private"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_text("x")
+    strict = fenced(call, writable_paths=("~/desk",), deny_paths=("~/desk/no",))
+    await output("fs.read", strict, path="desk/x")
+    assert "`read_only_paths`" in await denied("fs.read", strict, path="private/x")
+    assert "`deny_paths`" in await denied("fs.write", strict, path="desk/no", content="")
+    got = await output("fs.write", Call(settings=strict.settings), path="new", content="")
+    assert got["path"] == str(tmp_path / "desk/new")
+    assert "`deny_paths`" in await denied(
+        "fs.read", fenced(call, deny_paths=("~/private",)), path="private/x"
+    )
+
+
+async def test_of_roots_inside_each_other_the_innermost_decides(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "a/b/c").mkdir(parents=True)
+    strict = fenced(
+        call,
+        writable_paths=(str(tmp_path / "a"), str(tmp_path / "a/b/c")),
+        read_only_paths=(str(tmp_path / "a/b"),),
+    )
+    await output("fs.write", strict, path="a/x", content="")
+    await output("fs.write", strict, path="a/b/c/x", content="")
+    assert "`writable_paths`" in await denied("fs.write", strict, path="a/b/x", content="")
+    same = fenced(call, writable_paths=(str(tmp_path),), read_only_paths=(str(tmp_path),))
+    assert "`writable_paths`" in await denied("fs.write", same, path="a/x", content="")
+    await output("fs.read", same, path="a/x")
+
+
+async def test_a_refusal_does_not_tell_where_a_link_leads(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/link").symlink_to(tmp_path / "telling")
+    said = await denied(
+        "fs.read", fenced(call, writable_paths=(str(tmp_path / "in"),)), path="in/link"
+    )
+    assert "'in/link'" in said
+    assert "telling" not in said
+
+
+async def test_links_inside_of_the_roots_work_also_when_they_are_absolute(
+    call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "in/d").mkdir(parents=True)
+    (tmp_path / "in/d/f").write_text("x")
+    (tmp_path / "in/absolute").symlink_to(tmp_path / "in/d")
+    (tmp_path / "in/relative").symlink_to("absolute/../d")
+    strict = fenced(call, writable_paths=(str(tmp_path / "in"),))
+    for path in ("in/absolute/f", "in/relative/f"):
+        assert (await output("fs.read", strict, path=path))["content"] == "x"
+    got = await output("fs.list", strict, path="in", pattern="abs*/*")
+    assert names(got, tmp_path) == ["in/d/f"]
+
+
+async def test_no_descriptor_is_left_open(call: Call, tmp_path: Path) -> None:
+    strict = fenced(call, writable_paths=(str(tmp_path),), tree_entries_max=3)
+    (tmp_path / "t/a/b").mkdir(parents=True)
+    (tmp_path / "t/a/b/c").write_text("x")
+    before = len(os.listdir("/proc/self/fd"))
+    for name, params in (
+        ("fs.read", {"path": "t/a/b/c"}),
+        ("fs.write", {"path": "t/x/y", "content": "", "create_dirs": True}),
+        ("fs.append", {"path": "t/x/y", "content": ""}),
+        ("fs.list", {"path": "t", "recursive": True}),
+        ("fs.list", {"path": "t", "pattern": "*/*/*"}),
+        ("fs.stat", {"path": "t"}),
+        ("fs.copy", {"src": "t", "dst": "u"}),
+        ("fs.move", {"src": "t", "dst": "/elsewhere"}),
+        ("fs.delete", {"path": "t", "recursive": True}),
+    ):
+        await perform(REGISTRY.get(name), params, strict)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 async def test_names_that_only_look_alike_are_no_way_in_or_out(call: Call, tmp_path: Path) -> None:
     for name in ("in", "inside", "in/..secret"):
         (tmp_path / name).mkdir()
@@ -161,12 +238,15 @@ def test_a_directory_exchanged_after_the_check_is_noticed_when_opened(
 ) -> None:
     (tmp_path / "in/d/sub").mkdir(parents=True)
     (tmp_path / "out/sub").mkdir(parents=True)
-    fence = Fence(fenced(call, writable_paths=(str(tmp_path / "in"),)))
-    path = fence.resolve("in/d/sub", "write") / ("new" if create else "")
-    (tmp_path / "in/d").rename(tmp_path / "in/spare")
-    (tmp_path / "in/d").symlink_to(tmp_path / "out")
-    with pytest.raises(OpcodeError) as caught, fence.open_directory(path, "write", create=create):
-        pass
+    with Fence(fenced(call, writable_paths=(str(tmp_path / "in"),))) as fence:
+        path = fence.resolve("in/d/sub", "write") / ("new" if create else "")
+        (tmp_path / "in/d").rename(tmp_path / "in/spare")
+        (tmp_path / "in/d").symlink_to(tmp_path / "out")
+        with (
+            pytest.raises(OpcodeError) as caught,
+            fence.open_directory(path, "write", create=create),
+        ):
+            pass
     assert caught.value.code is ErrorCode.PATH_DENIED
     assert os.listdir(tmp_path / "out/sub") == []
 
@@ -177,12 +257,12 @@ def test_a_file_exchanged_after_the_check_is_noticed_when_opened(
     for name in ("in/d", "out"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "x").write_text(name)
-    fence = Fence(fenced(call, writable_paths=(str(tmp_path / "in"),)))
-    path = fence.resolve("in/d/x", "read")
-    (tmp_path / "in/d").rename(tmp_path / "in/spare")
-    (tmp_path / "in/d").symlink_to(tmp_path / "out")
-    with pytest.raises(OpcodeError) as caught:
-        fence.open_for_reading(path)
+    with Fence(fenced(call, writable_paths=(str(tmp_path / "in"),))) as fence:
+        path = fence.resolve("in/d/x", "read")
+        (tmp_path / "in/d").rename(tmp_path / "in/spare")
+        (tmp_path / "in/d").symlink_to(tmp_path / "out")
+        with pytest.raises(OpcodeError) as caught:
+            fence.open_for_reading(path)
     assert caught.value.code is ErrorCode.PATH_DENIED
 
 

@@ -54,7 +54,7 @@ async def test_what_is_not_counted_of_a_directory_is_said(call: Call, tmp_path: 
     (tmp_path / "t/sub/inner/d").write_bytes(bytes(10_000))
     for settings in (
         ActionSettings(deny_paths=(str(tmp_path / "t/sub/inner"),)),
-        ActionSettings(list_entries_max=3),
+        ActionSettings(tree_entries_max=3),
     ):
         got = await output("fs.stat", Call(cwd=tmp_path, settings=settings), path="t")
         assert (got["size"] < 10_000, got["truncated"]) == (True, True)
@@ -301,7 +301,8 @@ async def test_a_copy_that_takes_too_long_ends_and_leaves_nothing(
     (tmp_path / "there").mkdir()
     with open(tmp_path / "t/huge", "wb") as file:
         file.truncate(1 << 40)
-    call = Call(cwd=tmp_path, timeout_s=0.3)
+    settings = ActionSettings(copy_bytes_max=1 << 41)
+    call = Call(cwd=tmp_path, timeout_s=0.3, settings=settings)
     info = await error("fs.copy", call, src="t", dst=into)
     assert info.code is ErrorCode.TIMEOUT_ERROR
     assert sorted(os.listdir(tmp_path)) == ["t", "there"]

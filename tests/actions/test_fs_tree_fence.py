@@ -14,7 +14,8 @@ import trio
 
 from opcode_runtime.actions import ActionSettings, Call, perform
 from opcode_runtime.actions.copying import copy_entry
-from opcode_runtime.actions.paths import Fence, status_in
+from opcode_runtime.actions.file_kinds import status_in
+from opcode_runtime.actions.paths import Fence
 from opcode_runtime.actions.tree import Directory, opened, remove, survey
 from opcode_runtime.model.errors import OpcodeError
 from tests.actions.attempts import REGISTRY, denied, output
@@ -253,8 +254,8 @@ def test_what_is_exchanged_for_a_link_after_it_was_looked_at_is_not_followed(
 ) -> None:
     make(tmp_path, "in/d/x", "in/f", "in/target/y", "out/secret")
     call = fenced(tmp_path, writable_paths=(str(tmp_path / "in"),))
-    fence = Fence(call)
     with (
+        Fence(call) as fence,
         opened(fence, tmp_path / "in", "write") as place,
         opened(fence, tmp_path / "in/target", "write") as target,
     ):
@@ -276,8 +277,8 @@ def test_a_directory_that_was_taken_elsewhere_is_left_alone(touch: Touch, tmp_pa
     """It is still open, and inside it everything is real; but it is no longer where it may be touched."""
     make(tmp_path, "in/t/d/x", "in/target/y", "out/y")
     call = fenced(tmp_path, writable_paths=(str(tmp_path / "in"),))
-    fence = Fence(call)
     with (
+        Fence(call) as fence,
         opened(fence, tmp_path / "in/t", "write") as place,
         opened(fence, tmp_path / "in/target", "write") as target,
     ):

@@ -7,13 +7,14 @@ import zlib
 from typing import Any
 
 import pytest
+import trio
 
 from opcode_runtime.actions import ActionSettings, Call, perform
 from opcode_runtime.model.errors import ErrorCode
 from opcode_runtime.model.outcome import Failed
 from tests.actions import attempts
 from tests.actions.attempts import REGISTRY
-from tests.actions.http_server import Server, reply
+from tests.actions.http_server import Received, Server, redirect, reply
 
 
 async def output(name: str, params: dict[str, Any], call: Call) -> dict[str, Any]:
@@ -48,6 +49,10 @@ async def test_a_get_gives_status_headers_and_parsed_json(server: Server, web_ca
         (b"\xff\xfe", "application/octet-stream", "\ufffd\ufffd"),
         ("\u00fc".encode("latin-1"), "text/plain; charset=latin-1", "\u00fc"),
         (b"x", "text/plain; charset=no-such", "x"),
+        (b'\xef\xbb\xbf{"a": 1}', "application/json", {"a": 1}),
+        ('{"a": "\u00fc"}'.encode("utf-16"), "text/json; charset=utf-16", {"a": "\u00fc"}),
+        (b'"text"', "application/json", "text"),
+        (b"[" * 20_000, "application/json", "[" * 20_000),
     ],
 )
 async def test_a_body_is_read_by_its_type_and_kept_as_text_where_that_fails(
@@ -177,3 +182,72 @@ async def test_a_call_without_shared_resources_opens_and_closes_its_own(server: 
         "http.get", {"url": server.url("/")}, Call(settings=ActionSettings(allow_private=True))
     )
     assert got["body"] == "ok"
+
+
+async def test_headers_that_come_twice_are_complete(server: Server, web_call: Call) -> None:
+    async def twice(_request: Received, stream: trio.abc.Stream) -> None:
+        head = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nX: y\r\nset-cookie: b=2\r\nContent-Length: 0\r\n\r\n"
+        await stream.send_all(head)
+
+    server.answers["/"] = twice
+    got = await output("http.get", {"url": server.url("/")}, web_call)
+    assert got["headers"]["Set-Cookie"] == "a=1"
+    assert got["repeated_headers"] == {"Set-Cookie": ["a=1", "b=2"]}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"auth": {"type": "barer", "token": "t"}},
+        {"method": "GE T"},
+        {"method": "GET/"},
+        {"body": [1], "body_encoding": "form"},
+        {"save_to": ""},
+        {"timeout": "soon"},
+    ],
+    ids=str,
+)
+async def test_what_is_written_wrong_is_the_authors_fault(
+    params: dict[str, Any], server: Server, web_call: Call
+) -> None:
+    code, _ = await failure("http.request", {"url": server.url("/"), **params}, web_call)
+    assert code is ErrorCode.VALIDATION_ERROR
+    assert server.connections == 0
+
+
+async def test_a_large_body_is_read_beside_the_loop_and_whole(
+    server: Server, web_call: Call
+) -> None:
+    server.answers["/"] = reply(b"[" + b"1," * 200_000 + b"1]", "application/json")
+    got = await output("http.get", {"url": server.url("/")}, web_call)
+    assert got["body"] == [1] * 200_001
+
+
+async def test_ten_redirects_are_followed_when_a_step_does_not_say(
+    server: Server, web_call: Call
+) -> None:
+    for number in range(11):
+        server.answers[f"/{number}"] = redirect(f"/{number + 1}")
+    server.answers["/11"] = reply(b"there")
+    got = await output("http.get", {"url": server.url("/1")}, web_call)
+    assert got["body"] == "there"
+    code, text = await failure("http.get", {"url": server.url("/0")}, web_call)
+    assert code is ErrorCode.EXECUTION_ERROR
+    assert "more than 10 redirects" in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        (None, "gzip, deflate"),
+        ("gzip, deflate, br, zstd", "gzip, deflate"),
+        ("Identity", "Identity"),
+    ],
+)
+async def test_only_encodings_that_are_understood_are_asked_for(
+    asked: str | None, sent: str, server: Server, web_call: Call
+) -> None:
+    server.answers["/"] = reply()
+    headers = {} if asked is None else {"accept-encoding": asked}
+    await output("http.get", {"url": server.url("/"), "headers": headers}, web_call)
+    assert server.received[0].headers["accept-encoding"] == sent

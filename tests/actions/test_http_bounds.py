@@ -107,8 +107,9 @@ async def test_redirects_can_be_refused_and_are_counted(server: Server, web_call
 
 async def test_a_redirect_out_of_http_is_refused(server: Server, web_call: Call) -> None:
     server.answers["/"] = redirect("file:///etc/passwd")
-    code, _ = await failure("http.get", {"url": server.url("/")}, web_call)
-    assert code is ErrorCode.VALIDATION_ERROR
+    code, text = await failure("http.get", {"url": server.url("/")}, web_call)
+    assert code is ErrorCode.PERMISSION_DENIED
+    assert "file:///etc/passwd" in text
 
 
 async def test_a_redirect_to_a_forbidden_address_is_refused_at_that_hop(

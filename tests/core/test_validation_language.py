@@ -367,7 +367,7 @@ def test_every_place_of_an_expression_is_judged_with_its_kind() -> None:
         "signal": "template in loop", "over": "over", "test": "guard in loop", "${{duration}}": "template",
         "prompt": "template", "data": "data_inject", "${{timeout}}": "template", "option": "template",
         "agent": "template", "guard": "guard", "${{step}}": "template", "done": "guard", "choice": "guard",
-        "hook": "template True", "output": "template", "${{delay}}": "template", "${{fallback}}": "template",
+        "hook": "params True", "output": "template", "${{delay}}": "template", "${{fallback}}": "template",
         "${{whole}}": "template",
     }  # fmt: skip
 

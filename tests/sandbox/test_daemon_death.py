@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import trio
@@ -20,7 +21,7 @@ import sys, trio
 from pathlib import Path
 from opcode_runtime.sandbox import ChildSpec, run_child
 argv = [sys.executable, "-I", "-S", "-c", sys.argv[2], sys.argv[3]]
-env = {"PATH": "/usr/bin:/bin", "OPCODE_WORKFLOW_ID": "w", "OPCODE_STEP_ID": "a.b", "OPCODE_ATTEMPT": "2"}
+env = {"PATH": "/usr/bin:/bin", "OPCODE_WORKFLOW_ID": sys.argv[4], "OPCODE_STEP_ID": "a.b", "OPCODE_ATTEMPT": "2"}
 trio.run(lambda: run_child(ChildSpec(argv, env), children_dir=Path(sys.argv[1])))
 """
 # The command, a child of it in a session of its own, and a grandchild that forked twice; each tells its pid.
@@ -74,7 +75,15 @@ class Daemon:
         self.children_dir.mkdir()
         self.pid_dir.mkdir()
         root = Path(opcode_runtime.sandbox.__file__).parents[2]
-        argv = [sys.executable, "-c", DAEMON, str(self.children_dir), TREE, str(self.pid_dir)]
+        argv = [
+            sys.executable,
+            "-c",
+            DAEMON,
+            str(self.children_dir),
+            TREE,
+            str(self.pid_dir),
+            uuid4().hex,
+        ]
         self.process = subprocess.Popen(argv, env={**os.environ, "PYTHONPATH": str(root)})
 
     async def tree(self) -> list[int]:

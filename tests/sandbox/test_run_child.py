@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import trio
@@ -16,7 +17,8 @@ from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.sandbox import ChildSpec, run_child
 
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
-MARKER = {"OPCODE_WORKFLOW_ID": "w1", "OPCODE_STEP_ID": "build", "OPCODE_ATTEMPT": "1"}
+OWN = uuid4().hex
+MARKER = {"OPCODE_WORKFLOW_ID": OWN, "OPCODE_STEP_ID": "build", "OPCODE_ATTEMPT": "1"}
 
 # Each variant starts a process that outlives its parent in another way, writes its pid into the file argv[1], and
 # then sleeps, deaf to SIGTERM.
@@ -182,7 +184,7 @@ async def test_nothing_survives_a_timeout(escape: str, tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     argv = python(ESCAPE_CODE + escape + "\ntime.sleep(600)", str(pid_file))
     with trio.fail_after(20):
-        result = await run_child(ChildSpec(argv, ENV, timeout_s=1, grace_s=0))
+        result = await run_child(ChildSpec(argv, ENV, timeout_s=2, grace_s=0))
     assert result.killed
     assert result.exit_code == -1
     assert not is_alive(read_pid(pid_file))
@@ -274,11 +276,11 @@ while True:
         os._exit(0)
     os.waitpid(-1, os.WNOHANG)
 """
-    marker = MARKER | {"OPCODE_WORKFLOW_ID": "bomb"}
+    marker = MARKER | {"OPCODE_WORKFLOW_ID": f"bomb-{OWN}"}
     with trio.fail_after(60):
         result = await run_child(ChildSpec(python(code), ENV | marker, timeout_s=0.5, grace_s=0))
     assert result.killed
-    assert processes_with(b"OPCODE_WORKFLOW_ID=bomb") == []
+    assert processes_with(b"OPCODE_WORKFLOW_ID=bomb-" + OWN.encode()) == []
 
 
 def processes_with(entry: bytes) -> list[int]:
@@ -345,12 +347,12 @@ async def test_forty_commands_at_once_all_end_and_leave_no_record(tmp_path: Path
 
 async def test_a_cancellation_at_any_moment_of_the_start_leaves_nothing(tmp_path: Path) -> None:
     """The deadline falls a little later each time, from before the fork to after the exec."""
-    marker = MARKER | {"OPCODE_WORKFLOW_ID": "early"}
+    marker = MARKER | {"OPCODE_WORKFLOW_ID": f"early-{OWN}"}
     with trio.fail_after(60):
         for step in range(30):
             with trio.move_on_after(step * 0.002):
                 await run_child(
                     ChildSpec(["sleep", "600"], ENV | marker, grace_s=0), children_dir=tmp_path
                 )
-            assert processes_with(b"OPCODE_WORKFLOW_ID=early") == []
+            assert processes_with(b"OPCODE_WORKFLOW_ID=early-" + OWN.encode()) == []
     assert names_in(tmp_path) == []

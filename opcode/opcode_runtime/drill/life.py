@@ -113,12 +113,13 @@ class Plan:
 def scene_settings(settings: Settings, answers: dict[str, str]) -> Settings:
     """Settings for a drill: its own journal that keeps everything, no drain, its answers.
 
-    There are no circuit breakers in it, since a restart closes them.
+    There are no circuit breakers in it, since a restart closes them, and no vault.
     """
     limits = msgspec.structs.replace(settings.limits, breaker_failures_max=0)
     return msgspec.structs.replace(
         settings,
         db_path=None,
+        vault_key_file=None,
         drain_s=0.0,
         min_free_bytes=0,
         retention_days=0,
