@@ -60,7 +60,7 @@ def _new_urn() -> str:
 
     Nor does it ask the system for chance, which lets other threads run: it has to be unique, not secret.
     """
-    digits = f"{random.getrandbits(128):032x}"
+    digits = f"{_CHANCE.getrandbits(128):032x}"
     return f"urn:uuid:{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 

@@ -137,9 +137,12 @@ class ActorTasks:
             for async_fn, args, name in self._waiting:
                 nursery.start_soon(async_fn, *args, name=name)
             self._waiting.clear()
-            if self._first is not None:
-                await self._carry_out_first(*self._first)
-            await trio.sleep_forever()
+            try:
+                if self._first is not None:
+                    await self._carry_out_first(*self._first)
+                await trio.sleep_forever()
+            finally:  # it is cancelled, and soon takes no more: what comes now never begins
+                self._nursery = None
 
     async def _carry_out_first(
         self, async_fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...], name: object

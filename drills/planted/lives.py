@@ -303,7 +303,9 @@ async def _hold_child(data_dir: Path, mark: Path) -> None:
     command = f"sleep 30 & echo $! > {mark}.new; mv {mark}.new {mark}; wait"
     params = {"command": command, "shell": True}
     step = {"id": "s", "action": "shell.exec", "params": params, "on_interrupt": "fail"}
-    async with open_runtime(data_dir, settings=Settings(min_free_bytes=0)) as runtime:
+    # Under bubblewrap nothing can be left: the kernel ends the tree with its first process.
+    settings = Settings(min_free_bytes=0, isolation="rlimits")
+    async with open_runtime(data_dir, settings=settings) as runtime:
         await runtime.define("t", {"steps": [step]})
         await runtime.run("t")
         await trio.sleep(60)

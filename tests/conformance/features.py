@@ -12,11 +12,11 @@ from opcode_runtime.core import decide_signal
 from opcode_runtime.core.validation.shape import TABLES
 from opcode_runtime.expressions import NAMESPACES, STEP_FIELDS
 
-LATER = frozenset({"namespace secrets"})
-"""Words of features that come later."""
-
 OUTSIDE = ("fs.", "http.", "shell.")
 """Actions that reach outside; `tests/actions` plays them."""
+
+SECRETS = "secrets"
+"""The namespace that `tests/secrets` plays."""
 
 FEATURES: dict[str, tuple[str, ...]] = {
     "definition keys": (
@@ -130,5 +130,5 @@ def words() -> set[str]:
     }
     signals = {f"signal {kind}" for kind in (*decide_signal._KNOWN, "data")}
     actions = {f"action {a.name}" for a in BUILTIN_ACTIONS if not a.name.startswith(OUTSIDE)}
-    names = {f"namespace {n}" for n in NAMESPACES} | {f"field {n}" for n in STEP_FIELDS}
-    return (keys | values | signals | actions | names) - LATER
+    names = {f"namespace {n}" for n in NAMESPACES - {SECRETS}} | {f"field {n}" for n in STEP_FIELDS}
+    return keys | values | signals | actions | names

@@ -9,15 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 
 LATER: dict[str, tuple[str, ...]] = {
-    "secrets come with the vault": (
-        "TestInterpolator_Secrets", "TestInterpolator_TwoPassOrder", "TestInterpolator_SecretNotFound",
-        "TestInterpolator_NoVault", "TestInterpolator_VaultError", "TestInterpolator_InvalidSecretPath",
-        "TestStoreAndGetSecret", "TestSecretResolution", "TestAESVault_StoreAndResolve",
-        "TestAESVault_PassphraseDerivation", "TestAESVault_Overwrite", "TestAESVault_EmptyValue", "TestAESVault_List",
-        "TestAESVault_Delete", "TestAESVault_ResolveNotFound", "TestAESVault_EncryptedAtRest",
-        "TestAESVault_UniqueNonces", "TestAESVault_WrongKeyCannotDecrypt", "TestAESVault_InvalidKeyLength",
-        "TestAESVault_NoKeyOrPassphrase", "TestAESVault_PassphraseWithoutSalt",
-    ),
     "schedules come with the scheduler": (
         "TestCreateGetScheduledJob", "TestCreateGetScheduledJob_NotFound", "TestUpdateScheduledJob",
         "TestUpdateScheduledJob_NotFound", "TestUpdateScheduledJob_Empty", "TestListScheduledJobs",
@@ -48,6 +39,29 @@ NO_COUNTERPART: dict[str, tuple[str, ...]] = {
 """Rows without a scenario here, by reason."""
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "secrets are played in `tests/secrets`": (
+        "TestInterpolator_Secrets",
+        "TestInterpolator_TwoPassOrder",
+        "TestInterpolator_SecretNotFound",
+        "TestInterpolator_NoVault",
+        "TestInterpolator_VaultError",
+        "TestInterpolator_InvalidSecretPath",
+        "TestStoreAndGetSecret",
+        "TestSecretResolution",
+        "TestAESVault_StoreAndResolve",
+        "TestAESVault_PassphraseDerivation",
+        "TestAESVault_Overwrite",
+        "TestAESVault_EmptyValue",
+        "TestAESVault_List",
+        "TestAESVault_Delete",
+        "TestAESVault_ResolveNotFound",
+        "TestAESVault_EncryptedAtRest",
+        "TestAESVault_UniqueNonces",
+        "TestAESVault_WrongKeyCannotDecrypt",
+        "TestAESVault_InvalidKeyLength",
+        "TestAESVault_NoKeyOrPassphrase",
+        "TestAESVault_PassphraseWithoutSalt",
+    ),
     "every foreign definition runs to its ends in `tests/conformance/foreign`": ("TestExample",),
 }
 """Rows that other tests play, by where."""

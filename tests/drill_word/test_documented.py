@@ -29,7 +29,11 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.json")) + sorted(
 _PARAMS = re.compile(r"opcode run (?P<name>[\w.-]+)[^\n]*?--params '(?P<params>[^']*)'")
 _FOUND = {"status_code": 201, "status": "201 Created", "headers": {}, "content_type": "text/plain"}
 STAND_INS: dict[str, Any] = {
-    "http.get": {"output": _FOUND | {"status_code": 200, "body": {"title": "A page"}}},
+    "http.get": {
+        "output": _FOUND
+        | {"status_code": 200, "body": {"title": "A page"}}
+        | {"saved_to": "page.json", "size": 19}
+    },
     "http.post": {"output": _FOUND | {"body": {"order": 7}}},
     "http.request": {"output": _FOUND | {"body": None}},
 }
@@ -72,7 +76,7 @@ def test_a_definition_on_a_page_recovers(block: Block, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_recovers(path: Path) -> None:
+def test_an_example_recovers(path: Path, tmp_path: Path) -> None:
     value = json.loads(path.read_text())
     values = [value]
     if "example-expr-eval" in path.read_text() and value["name"] != "example-expr-eval":
@@ -80,5 +84,7 @@ def test_an_example_recovers(path: Path) -> None:
     params = sample(value.get("input_schema") or {"type": "object"})
     if "file" in params:
         params["file"] = "README.md"
-    report = recovers(values, params, (ROOT / "README.md",))
+    saved = tmp_path / "page.json"
+    saved.write_text('{"title": "A page"}')
+    report = recovers(values, params, (ROOT / "README.md", saved))
     assert report.status == "completed"

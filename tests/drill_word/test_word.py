@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from opcode_runtime import Settings, open_runtime
-from opcode_runtime.cli.app import main
+from opcode_runtime.cli import main
 from opcode_runtime.engine import recovery
 from tests.drill_word.scenes import chain, step
 

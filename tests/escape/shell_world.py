@@ -33,8 +33,8 @@ PROCESSES = 40
 DAEMON = """
 import ctypes, os, sys
 if sys.argv[2] == "sealed":
-    from opcode_runtime.sandbox import seal_daemon
-    assert seal_daemon()
+    from opcode_runtime.secrets import close_to_others
+    close_to_others()
 os.chdir(os.path.dirname(sys.argv[1]))
 opened = os.open(sys.argv[1], os.O_RDONLY)
 kept = ctypes.create_string_buffer(os.environ["OPCODE_VAULT_KEY"].encode())

@@ -6,16 +6,18 @@ import difflib
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from opcode_runtime.actions.call import Call
+from opcode_runtime.actions.settings import ActionSettings
 from opcode_runtime.model.action import ActionKind, ActionSpec, InterruptPolicy
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 
 Params = dict[str, Any]
 ActionFunction = Callable[[Params, Call], Any] | Callable[[Params, Call], Awaitable[Any]]
 InterruptRule = Callable[[Params], InterruptPolicy | None]
+IsolationRule = Callable[[ActionSettings, str | None], str]
 
 TARGET_CHARACTERS_MAX = 256
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -31,12 +33,15 @@ class Action:
         target: from the parameters, what the circuit breaker counts by beside the name: `host:port`, a command,
             a plugin's name. Without it all attempts of the action share one breaker.
         interrupt_rule: decides by the parameters what an interruption means, where `spec.on_interrupt` cannot.
+        isolation: what an attempt will be held to, from the settings and what the definition demands; raises
+            OpcodeError when it cannot be had. Only for actions that run foreign code.
     """
 
     spec: ActionSpec
     fn: ActionFunction
     target: Callable[[Params], str] | None = None
     interrupt_rule: InterruptRule | None = None
+    isolation: IsolationRule | None = None
     is_async: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -169,6 +174,11 @@ def action(
         return Action(spec, fn, target, on_interrupt if callable(on_interrupt) else None)
 
     return decorate
+
+
+def isolated(rule: IsolationRule) -> Callable[[Action], Action]:
+    """Say what an action that runs foreign code is held to, see `Action`; stands over `action`."""
+    return lambda made: replace(made, isolation=rule)
 
 
 def _first_line(fn: ActionFunction) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 from opcode_runtime.actions.call import Call
 from opcode_runtime.actions.params import own_timeout_s
 from opcode_runtime.actions.paths import Fence
-from opcode_runtime.actions.registry import action
-from opcode_runtime.actions.shell_fence import confinement_of
+from opcode_runtime.actions.registry import action, isolated
+from opcode_runtime.actions.shell_fence import confinement_of, isolation_for
 from opcode_runtime.actions.text import parse_json
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.sandbox import ChildResult, ChildSpec, run_child
@@ -91,6 +91,7 @@ def _program(params: dict[str, Any]) -> str:
     return command.split(maxsplit=1)[0] if params.get("shell") else command
 
 
+@isolated(lambda settings, demanded: str(isolation_for(settings, demanded)))
 @action("shell.exec", params=PARAMS, output=OUTPUT, target=_program, timeout_s=DEFAULT_TIMEOUT_S)
 async def shell_exec(params: dict[str, Any], call: Call) -> dict[str, Any]:
     """Run a command (without a shell unless `shell` is true) and give its output and exit code."""

@@ -179,7 +179,9 @@ def _only_error(error: BaseException) -> BaseException:
 
 async def _live(daemon: _Daemon) -> int:
     from opcode_runtime.engine.runtime import open_runtime
+    from opcode_runtime.secrets import close_to_others
 
+    close_to_others()  # commands run as the same user, and could look into this process
     stop = trio.Event()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:

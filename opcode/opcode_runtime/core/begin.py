@@ -31,17 +31,21 @@ def begin_first(
         params=start.params,
         timings=start.timings,
         secrets=start.secrets,
+        isolation=start.isolation,
     )
     more = _more(planned, state, step, start.params, start.timings, at)
     return started, *more, *_answered(more, start.answer, at)
 
 
-def begin_again(plan: Plan, state: WorkflowState, step: StepState, at: float) -> Events:
+def begin_again(
+    plan: Plan, state: WorkflowState, step: StepState, at: float, isolation: str | None = None
+) -> Events:
     """The next attempt of a step, with the parameters of the first."""
     error = _over_limit(plan, state)
     if error is not None:
         return after_failure(plan, state, step, error, at)
-    started = ev.StepStarted(at=at, step_id=step.path, attempt=step.attempt + 1)
+    attempt = step.attempt + 1
+    started = ev.StepStarted(at=at, step_id=step.path, attempt=attempt, isolation=isolation)
     params = step.params or {}
     return started, *_more(plan.steps[step.key], state, step, params, step.timings, at)
 

@@ -124,7 +124,7 @@ def _retry_due(plan: Plan, state: WorkflowState, command: cmd.RetryDue) -> Answe
         return NOTHING
     if not _is_active(state):
         return NOTHING
-    return cmd.Decision(begin_again(plan, state, step, command.at))
+    return cmd.Decision(begin_again(plan, state, step, command.at, command.isolation))
 
 
 def _deadline_passed(plan: Plan, state: WorkflowState, command: cmd.DeadlinePassed) -> Answer:

@@ -10,12 +10,15 @@ import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
 import trio
 
+from opcode_runtime.actions import ActionSettings
+from opcode_runtime.actions.shell_fence import isolation_for
 from opcode_runtime.engine.journal_writer import JournalWriter
 from opcode_runtime.engine.keys import KEPT_S
 from opcode_runtime.engine.kit import Kit
@@ -72,7 +75,7 @@ def start(nursery: trio.Nursery, kit: Kit, workflows: Workflows, recovered: trio
     nursery.start_soon(watch_clock, note)
     nursery.start_soon(watch_claim, kit)
     nursery.start_soon(check_rows, kit)
-    nursery.start_soon(trio.to_thread.run_sync, _warm_up)
+    nursery.start_soon(trio.to_thread.run_sync, _warm_up, kit.action_settings)
 
 
 class Notes:
@@ -206,6 +209,10 @@ async def prune(kit: Kit, note: Note) -> None:
         await note(WorkflowsPruned(at=now, workflows=workflows, events=events))
 
 
-def _warm_up() -> None:
-    """Build what the first expression would otherwise build on the loop: the grammar takes a fifth of a second."""
+def _warm_up(settings: ActionSettings) -> None:
+    """Do what the first expression and the first command would otherwise do on the loop: build the grammar, which takes
+    a fifth of a second, and try out what the machine can fence commands with.
+    """
     compile_expression("inputs.a == 'a' && has(inputs.b)")
+    with suppress(OpcodeError):  # who runs a command will hear of it
+        isolation_for(settings)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 import trio
+from msgspec.structs import replace
 
 from opcode_runtime.actions import Call
-from opcode_runtime.core.plan import timeout_s
+from opcode_runtime.core.plan import StepPlan, timeout_s
 from opcode_runtime.engine.children import release_child, run_child
 from opcode_runtime.engine.compiled import Loaded
 from opcode_runtime.engine.evaluate import (
@@ -45,6 +47,8 @@ class Owner(LaneOwner, Protocol):
     """The workflow actor, as effects know it."""
 
     def report(self, command: cmd.AnyCommand) -> None: ...
+
+    def end_failed(self, error: Exception) -> None: ...
 
 
 class Effects:
@@ -128,10 +132,12 @@ class Effects:
         return first
 
     def withdraw_all(self) -> None:
-        """The actor ends: withdraw its timers, give every slot back. Its tasks are cancelled by their nursery."""
+        """The actor ends, its tasks are over: withdraw its timers, give every slot back, know nobody any more."""
         for carrier in self._running.values():
             if isinstance(carrier, Timer):
                 carrier.withdraw()
+        self._running.clear()
+        self._lanes.let_go()
         for path in list(self._slots):
             self.release_slot(path)
 
@@ -143,12 +149,22 @@ class Effects:
         self._running[effect] = self._kit.timers.start(wait_s, self._fell_due, effect)
 
     def _fell_due(self, effect: fx.Effect) -> None:
+        """Called by the timers' task, which serves every workflow: what goes wrong ends this one's actor alone."""
+        try:
+            self._go_on(effect)
+        except Exception as error:
+            self._owner.end_failed(error)
+
+    def _go_on(self, effect: fx.Effect) -> None:
         """A step that is to be tried again takes a slot first, and a task to wait for one."""
-        if isinstance(effect, fx.AwaitRetry) and self._lacks_slot(effect.path):
+        if not isinstance(effect, fx.AwaitRetry):
+            self._running[effect] = None
+            self._report(word_of(effect, self._now()))
+        elif self._lacks_slot(effect.path):
             self._running[effect] = self._lanes.start(effect)
         else:
             self._running[effect] = None
-            self._report(word_of(effect, self._now()))
+            self._report(self._retry_due(effect))
 
     def _lacks_slot(self, path: str) -> bool:
         if path in self._slots or not self.needs_slot(path):
@@ -163,18 +179,46 @@ class Effects:
 
     def needs_slot(self, path: str) -> bool:
         """Whether the step at `path` holds a slot while it runs: an action with an effect outside this process."""
-        step = self._loaded.plan.steps[self._state.steps[path].key]
+        step = self._planned(path)
         return step.kind == "action" and not step.pure and not step.runs_child
 
-    def answered(self, path: str, start: cmd.Start) -> cmd.Start:
-        """The same start, with the operator's answer to a reasoning step, if one was given in advance."""
-        key = self._state.steps[path].key
-        if self._loaded.plan.steps[key].kind != "reasoning":
-            return start
-        names = answer_keys(self._state, self._loaded.plan.steps[key].definition.id, path)
+    def completed(self, path: str, start: cmd.Start) -> cmd.Start:
+        """The same start, with what the operator and the machine add to it: the answer to a reasoning step that was
+        given in advance, and what an action that runs foreign code will be held to.
+
+        Raises:
+            OpcodeError: ISOLATION_ERROR, what the operator or the definition demands cannot be had here.
+        """
+        planned = self._planned(path)
+        if planned.kind == "reasoning":
+            answer = self._answer(path, planned.definition.id)
+            return start if answer is None else replace(start, answer=answer)
+        isolation = self._isolation(planned)
+        return start if isolation is None else replace(start, isolation=isolation)
+
+    def _answer(self, path: str, step_id: str) -> str | None:
         answers = self._kit.settings.answers
-        found = next((answers[name] for name in names if name in answers), None)
-        return start if found is None else cmd.Start(start.params, start.timings, found)
+        names = answer_keys(self._state, step_id, path) if answers else ()
+        return next((answers[name] for name in names if name in answers), None)
+
+    def _isolation(self, planned: StepPlan) -> str | None:
+        name = planned.definition.action
+        if planned.pure or name is None or name not in self._kit.registry:
+            return None
+        rule = self._kit.registry.get(name).isolation
+        demanded = self._loaded.plan.definition.min_isolation
+        return None if rule is None else rule(self._kit.action_settings, demanded)
+
+    def _retry_due(self, effect: fx.AwaitRetry) -> cmd.RetryDue:
+        isolation: str | None = None
+        with suppress(OpcodeError):  # the attempt itself will say so
+            isolation = self._isolation(self._planned(effect.path))
+        return cmd.RetryDue(
+            at=self._now(), path=effect.path, attempt=effect.attempt, isolation=isolation
+        )
+
+    def _planned(self, path: str) -> StepPlan:
+        return self._loaded.plan.steps[self._state.steps[path].key]
 
     async def _prepare(self, effect: fx.Prepare) -> None:
         """Guard, slot, parameters, in this order: a step that is not to run takes no slot."""
@@ -191,7 +235,7 @@ class Effects:
             return cmd.Skip()
         if self.needs_slot(path):
             await self._wait_for_slot(path)
-        return self.answered(path, await start_anywhere(loaded, state, path, workers))
+        return self.completed(path, await start_anywhere(loaded, state, path, workers))
 
     async def _evaluate(self, effect: fx.Evaluate) -> None:
         value, error = None, None
@@ -229,14 +273,19 @@ class Effects:
 
     async def _await_slot(self, effect: fx.AwaitRetry) -> None:
         await self._wait_for_slot(effect.path)
-        self._report(word_of(effect, self._now()))
+        self._report(self._retry_due(effect))
 
     async def _wait_for_slot(self, path: str) -> None:
         """Take a slot for the step at `path`; it is given back when no effect of that step is wanted any more."""
         if path in self._slots:
             return
-        borrower = object()
-        await self._kit.slots.acquire_on_behalf_of(borrower)
+        borrower, slots = object(), self._kit.slots
+        await slots.acquire_on_behalf_of(borrower)
+        try:  # it may have been withdrawn while it got one, which nobody would give back
+            await trio.lowlevel.checkpoint_if_cancelled()
+        except trio.Cancelled:
+            slots.release_on_behalf_of(borrower)
+            raise
         self._keep_slot(path, borrower)
 
     async def _run_step(self, effect: fx.RunStep) -> None:
@@ -273,6 +322,7 @@ class Effects:
             children_dir=kit.children_dir,
             context=state.context,
             evaluate_expr=expr_evaluator(kit, self._loaded, state, step.path),
+            min_isolation=self._loaded.plan.definition.min_isolation,
         )
 
     async def _run_child(self, effect: fx.RunChild) -> None:

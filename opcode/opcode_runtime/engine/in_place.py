@@ -94,7 +94,7 @@ class InPlace:
                 return cmd.Skip()
             if self._effects.needs_slot(path) and not self._effects.take_slot_now(path):
                 raise NeedsWorker
-            return self._effects.answered(path, start_in_place(self._loaded, self._state, path))
+            return self._effects.completed(path, start_in_place(self._loaded, self._state, path))
         except OpcodeError as error:
             return refusal(error, path)
 

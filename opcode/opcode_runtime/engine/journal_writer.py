@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -96,6 +97,8 @@ class JournalWriter:
         self._room = room
         self._inline = inline
         self._queue: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
+        self._written: deque[tuple[_Pending, _Result]] = deque()
+        """What has come back from the thread and was not handed out yet, in the order of the journal."""
         self._token = trio.lowlevel.current_trio_token()
         self._statistics = WriterStatistics()
         self._closed = False
@@ -189,22 +192,29 @@ class JournalWriter:
     def _deliver(self, batch: list[_Pending], results: list[_Result]) -> None:
         """Back on the loop: hand each caller its result, wake the watchers.
 
-        So many at a time: each that goes on takes a turn, and between the turns of some the loop looks around.
+        So many at a time: each that goes on takes a turn, and between the turns of some the loop looks around. What is
+        left of one commit comes before the next: watchers hear of a stream's events in their order.
         """
         self._count(batch)
-        self._hand_out(batch, results)
+        is_under_way = bool(self._written)
+        self._written.extend(zip(batch, results, strict=True))
+        if not is_under_way:
+            self._hand_out()
 
-    def _hand_out(self, batch: list[_Pending], results: list[_Result]) -> None:
-        if len(batch) > AT_ONCE_MAX and not self._closed:
-            self._token.run_sync_soon(self._hand_out, batch[AT_ONCE_MAX:], results[AT_ONCE_MAX:])
-            batch, results = batch[:AT_ONCE_MAX], results[:AT_ONCE_MAX]
-        for pending, result in zip(batch, results, strict=True):
-            if isinstance(result, outcome.Error):
-                pending.settle(self._judged(result))
-                continue
-            if isinstance(pending.entry, Append):
-                self._hub.publish(pending.entry.stream, pending.entry.events)
-            pending.settle(result)
+    def _hand_out(self) -> None:
+        count = len(self._written)
+        for _ in range(count if self._closed else min(count, AT_ONCE_MAX)):
+            self._settle(*self._written.popleft())
+        if self._written:
+            self._token.run_sync_soon(self._hand_out)
+
+    def _settle(self, pending: _Pending, result: _Result) -> None:
+        if isinstance(result, outcome.Error):
+            pending.settle(self._judged(result))
+            return
+        if isinstance(pending.entry, Append):
+            self._hub.publish(pending.entry.stream, pending.entry.events)
+        pending.settle(result)
 
     def _count(self, batch: list[_Pending]) -> None:
         statistics = self._statistics

@@ -107,3 +107,16 @@ class Lanes:
         """End the lanes that have nothing to do."""
         while self._idle:
             self._idle.pop().go_on(None)
+
+    def let_go(self) -> None:
+        """The workflow has ended, and its tasks with it: know nobody, so that no circle is left behind."""
+        self._idle.clear()
+        self._carry_out, self._over = _carries_nothing_out, _hears_nothing
+
+
+async def _carries_nothing_out(_: fx.Effect) -> None:
+    """What lanes do once their workflow has let go of them."""
+
+
+def _hears_nothing(_: fx.Effect) -> None:
+    """Who hears of it then."""

@@ -49,10 +49,8 @@ def left_s(effect: fx.Effect, now: float, passed: float) -> float:
 
 
 def word_of(effect: fx.Effect, at: float) -> cmd.AnyCommand:
-    """What a workflow hears when an effect that only waits is over."""
+    """What a workflow hears when an effect that only waits is over; but for a retry, which has more to say."""
     match effect:
-        case fx.AwaitRetry():
-            return cmd.RetryDue(at=at, path=effect.path, attempt=effect.attempt)
         case fx.AwaitWait():
             return cmd.WaitDue(at=at, path=effect.path, attempt=effect.attempt)
         case fx.AwaitDecision():

@@ -187,6 +187,7 @@ def _action_settings(settings: Settings, data_dir: Path) -> ActionSettings:
         copy_bytes_max=limits.copy_bytes_max,
         file_timeout_s=limits.file_timeout_s,
         http=_named(HttpLimits, limits, "http_"),
+        isolation=settings.isolation,
         min_isolation=settings.min_isolation,
         cgroup=settings.cgroup,
         shell_network=settings.shell_network,

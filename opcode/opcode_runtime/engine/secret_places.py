@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from copy import copy
 from typing import Any
 
+import msgspec
+
 from opcode_runtime.actions import takes_secrets
 from opcode_runtime.engine.compiled import Loaded
 from opcode_runtime.expressions import Compiled, Scope, compile_template
@@ -68,7 +70,7 @@ def may_name_secrets(loaded: Loaded, state: WorkflowState, key: str) -> bool:
 def start_apart(start: Start) -> Start:
     """The same start as it is journaled: plain parameters, and the places of secrets in them."""
     params, places = taken_apart(start.params)
-    return Start(params, start.timings, start.answer, places)
+    return msgspec.structs.replace(start, params=params, secrets=places)
 
 
 def inputs_apart(inputs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

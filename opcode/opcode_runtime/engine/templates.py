@@ -44,13 +44,12 @@ class Templates:
         Raises:
             OpcodeError: NOT_FOUND.
         """
-        latest = version is None
-        if latest:
-            version = self._known_latest(name)
+        version = self._known_latest(name) if version is None else version
         if version is not None and (name, version) in self._loaded:
             self._loaded.move_to_end((name, version))
             return self._loaded[name, version]
-        template = self._read_latest(name) if latest else self._journal.template(name, version)
+        unknown = version is None
+        template = self._read_latest(name) if unknown else self._journal.template(name, version)
         if template is None:
             what = f"template {name!r}" + (f" version {version!r}" if version else "")
             raise OpcodeError(

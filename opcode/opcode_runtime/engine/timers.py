@@ -2,7 +2,7 @@
 
 Rule 1: timers go by the monotonic clock; whoever starts one has looked at the wall clock.
 Rule 2: those that are due at the same moment come in the order in which they were started.
-Rule 3: what a timer calls returns at once.
+Rule 3: what a timer calls returns at once. What it raises is its own affair: it is logged, and the others go on.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 import trio
 
 _STALE_MAX = 100
 """So many withdrawn timers may stand in the queue, or as many as there are others."""
+
+_log = structlog.get_logger("opcode.timers")
 
 
 class Timer:
@@ -91,6 +94,13 @@ class Timers:
         while self._due and self._due[0][0] <= now:
             _, _, timer = heapq.heappop(self._due)
             if timer.is_on():
-                timer.fire()
+                _fire(timer)
             else:
                 self._stale -= 1
+
+
+def _fire(timer: Timer) -> None:
+    try:
+        timer.fire()
+    except Exception:  # the boundary between whoever started it and all the others
+        _log.exception("timer failed")

@@ -45,13 +45,15 @@ class Skip(msgspec.Struct, frozen=True):
 class Start(msgspec.Struct, frozen=True):
     """The step's guard says yes and these are its parameters; those of a wait or reasoning step are its config.
 
-    `timings` and `secrets` as in `step_started`. `answer` is the operator's, given in advance, to a reasoning step.
+    `timings`, `secrets` and `isolation` as in `step_started`. `answer` is the operator's, given in advance, to a
+    reasoning step.
     """
 
     params: dict[str, Any]
     timings: dict[str, float] | None = None
     answer: str | None = None
     secrets: tuple[SecretPlace, ...] = ()
+    isolation: str | None = None
 
 
 class Refuse(msgspec.Struct, frozen=True):
@@ -79,10 +81,11 @@ class StepReported(Command, frozen=True, kw_only=True):
 
 
 class RetryDue(Command, frozen=True, kw_only=True):
-    """The delay after attempt `attempt` is over and a slot is free."""
+    """The delay after attempt `attempt` is over and a slot is free. `isolation` as in `step_started`."""
 
     path: str
     attempt: int
+    isolation: str | None = None
 
 
 class Evaluated(Command, frozen=True, kw_only=True):

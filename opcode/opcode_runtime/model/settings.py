@@ -73,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     allow_hosts: tuple[str, ...] = ()
     allow_private: bool = False
     http_proxy: str | None = None
+    isolation: Literal["auto", "rlimits", "landlock", "bwrap"] = "auto"
     min_isolation: Literal["rlimits", "landlock", "bwrap"] | None = None
     cgroup: Literal["auto", "required"] = "auto"
     shell_network: bool = True

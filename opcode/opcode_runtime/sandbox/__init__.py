@@ -9,7 +9,6 @@ from opcode_runtime.sandbox._child import ChildResult, run_child
 from opcode_runtime.sandbox._confinement import LEVELS, ChildLimits, Confinement, Level
 from opcode_runtime.sandbox._launch import ChildSpec
 from opcode_runtime.sandbox._levels import Fitness, Isolation, Wanted, level_for, machine
-from opcode_runtime.sandbox._seal import seal_daemon
 from opcode_runtime.sandbox._sweep import sweep
 
 __all__ = [
@@ -25,6 +24,5 @@ __all__ = [
     "level_for",
     "machine",
     "run_child",
-    "seal_daemon",
     "sweep",
 ]

@@ -30,7 +30,7 @@ KEYS: dict[str, dict[str, str]] = {
         "output": "What the workflow returns. Left out: the output of its last step, or an object of all last ones.",
         "recovery": "After a crash: `resume` goes on by itself, `suspend` waits for the signal `resume`. Left out: as "
         "the setting `recovery` says.",
-        "min_isolation": "The least that must fence in commands; this release has `rlimits` alone.",
+        "min_isolation": "The least that must fence the commands of this definition, or they do not run.",
         "timeout_includes_suspension": "True: `timeout` also counts while suspended.",
     },
     "step": {

@@ -52,8 +52,9 @@ SETTINGS: dict[str, str] = {
     "allow_hosts": "Names, addresses and networks that `http.*` may reach; when set, it is the whole list.",
     "allow_private": "Whether `http.*` may reach loopback and private addresses without being listed.",
     "http_proxy": "URL of a proxy that all of `http.*` goes through. None is taken from the environment.",
+    "isolation": "What commands of `shell.exec` are fenced with; `auto` is the strongest that the machine gives.",
     "min_isolation": "The least that must fence a command of `shell.exec`, or it does not run: `rlimits`, `landlock`, "
-    "`bwrap`. Without it the strongest that the machine gives is used.",
+    "`bwrap`.",
     "cgroup": "Whether a control group must be there for commands (`required`) or is used where there is one (`auto`).",
     "shell_network": "False takes the network away from commands, as a whole.",
     "journal_bytes_max": "Largest size of the journal's data file. The file is only as large as what is in it.",

@@ -81,6 +81,7 @@ def _isolation(settings: Settings) -> Iterator[Check]:
 def _reached(settings: Settings) -> Check:
     try:
         level = level_for(
+            wanted=settings.isolation,
             minimum=(settings.min_isolation,),
             group=settings.cgroup,
             network=settings.shell_network,

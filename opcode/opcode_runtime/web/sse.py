@@ -7,6 +7,8 @@ a session has to say is written to its connection by whoever says it, which then
 Rule 1: a session belongs to the principal that opened it; to anybody else it does not exist.
 Rule 2: a message is taken (202) before it is acted on; its answer comes by the stream.
 Rule 3: a session ends with its stream, and whatever it is waiting for is cancelled then.
+Rule 4: what one session may have under way is bounded, and a call counts until its answer is written: no connection
+    waits for it that would be counted.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import anyio
 import trio
 from mcp.server.lowlevel import Server
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
-from mcp.types import JSONRPCMessage
+from mcp.types import JSONRPCError, JSONRPCMessage, JSONRPCRequest, JSONRPCResponse
 from starlette.requests import Request
 
 from opcode_runtime.mcp import PRINCIPAL_KEY
@@ -37,6 +39,12 @@ from opcode_runtime.web.events import (
     send_pings,
 )
 from opcode_runtime.web.refusals import Receive, RefusedError, Scope, Send
+
+CALLS_MAX = 256
+"""Of so many calls of one session the answers may be awaited."""
+
+POSTS_MAX = 256
+"""So many messages of one session may be on their way to it."""
 
 _ACCEPTED = b"Accepted"
 _ACCEPTED_HEADERS = [
@@ -58,7 +66,7 @@ class SseSessions:
     def __init__(self, server: Server[Any], post_path: str) -> None:
         self._server = server
         self._post_path = post_path
-        self._sessions: dict[str, tuple[str, trio.MemorySendChannel[_Envelope]]] = {}
+        self._sessions: dict[str, _Session] = {}
 
     @property
     def open_count(self) -> int:
@@ -74,12 +82,12 @@ class SseSessions:
             ticket: what the client is told to prove itself by when it posts.
         """
         proof = "" if ticket is None else f"&ticket={ticket}"
-        async with self._session(scope[PRINCIPAL_KEY]) as (session_id, messages):
+        async with self._opened(scope[PRINCIPAL_KEY]) as (session_id, session, messages):
             start = {"type": "http.response.start", "status": 200, "headers": EVENT_HEADERS}
             await send({**start, BODY_FOLLOWS: True})
             address = f"{self._post_path}?session_id={session_id}{proof}"
             await send_piece(send, encoded_event(b"endpoint", address.encode()))
-            await self._serve(_Incoming(messages), receive, send)
+            await self._serve(_Incoming(messages), _Outgoing(send, session), receive, send)
 
     async def post(
         self, scope: Scope, receive: Receive, send: Send, message: JSONRPCMessage
@@ -87,31 +95,33 @@ class SseSessions:
         """Take one message, which has been read and checked already.
 
         Raises:
-            RefusedError: 400 or 404.
+            RefusedError: 400, 404 or 503.
         """
-        channel = self._channel(scope)
-        start = {"type": "http.response.start", "status": 202, "headers": _ACCEPTED_HEADERS}
-        await send(start)
-        await send({"type": "http.response.body", "body": _ACCEPTED})
-        metadata = ServerMessageMetadata(request_context=Request(scope, receive))
-        with suppress(*_GONE):  # the session ended meanwhile, and with it whoever reads the answer
-            await channel.send((copy_context(), SessionMessage(message, metadata)))
+        session = self._named_by(scope)
+        session.take(message)
+        try:
+            start = {"type": "http.response.start", "status": 202, "headers": _ACCEPTED_HEADERS}
+            await send(start)
+            await send({"type": "http.response.body", "body": _ACCEPTED})
+            await session.hand_on(message, Request(scope, receive))
+        finally:
+            session.posts -= 1
 
     @asynccontextmanager
-    async def _session(
+    async def _opened(
         self, principal: str
-    ) -> AsyncIterator[tuple[str, trio.MemoryReceiveChannel[_Envelope]]]:
+    ) -> AsyncIterator[tuple[str, _Session, trio.MemoryReceiveChannel[_Envelope]]]:
         session_id = uuid4().hex
         sending, receiving = trio.open_memory_channel[_Envelope](0)
-        self._sessions[session_id] = (principal, sending)
+        session = self._sessions[session_id] = _Session(principal, sending)
         try:
             with sending, receiving:
-                yield session_id, receiving
+                yield session_id, session, receiving
         finally:
             del self._sessions[session_id]
 
-    def _channel(self, scope: Scope) -> trio.MemorySendChannel[_Envelope]:
-        """The way to the session that a POST names."""
+    def _named_by(self, scope: Scope) -> _Session:
+        """The session that a POST names."""
         named = parse_qs(scope["query_string"].decode("latin-1")).get("session_id", [""])[-1]
         try:
             session_id = UUID(hex=named).hex
@@ -121,19 +131,58 @@ class SseSessions:
                 ErrorCode.VALIDATION_ERROR,
                 "The query needs the session_id that the stream's first event tells.",
             ) from None
-        owner, channel = self._sessions.get(session_id, ("", None))
-        if channel is None or owner != scope[PRINCIPAL_KEY]:
+        session = self._sessions.get(session_id)
+        if session is None or session.principal != scope[PRINCIPAL_KEY]:
             raise RefusedError(404, ErrorCode.NOT_FOUND, "There is no such session.")
-        return channel
+        return session
 
-    async def _serve(self, incoming: _Incoming, receive: Receive, send: Send) -> None:
-        outgoing = _Outgoing(send)
+    async def _serve(
+        self, incoming: _Incoming, outgoing: _Outgoing, receive: Receive, send: Send
+    ) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(send_pings, send)
             nursery.start_soon(_close_when_gone, receive, incoming, outgoing)
             options = self._server.create_initialization_options()
             await self._server.run(incoming, outgoing, options)
             nursery.cancel_scope.cancel()
+
+
+class _Session:
+    """Whose a session is, the way to it, and how much it has under way."""
+
+    def __init__(self, principal: str, channel: trio.MemorySendChannel[_Envelope]) -> None:
+        self.principal = principal
+        self.calls = 0
+        self.posts = 0
+        self._channel = channel
+
+    def take(self, message: JSONRPCMessage) -> None:
+        """Count a message, where there is room for it.
+
+        Raises:
+            RefusedError: 503.
+        """
+        is_call = isinstance(message, JSONRPCRequest)
+        if self.posts >= POSTS_MAX or (is_call and self.calls >= CALLS_MAX):
+            raise RefusedError(
+                503,
+                ErrorCode.BUSY,
+                f"This session has {CALLS_MAX} calls under way: read their answers first.",
+            )
+        self.posts += 1
+        self.calls += is_call
+
+    async def hand_on(self, message: JSONRPCMessage, request: Request) -> None:
+        """Wait until the session has a message."""
+        metadata = ServerMessageMetadata(
+            request_context=request, on_request_unanswered=self._forget_call
+        )
+        with suppress(*_GONE):  # the session ended meanwhile, and with it whoever reads the answer
+            await self._channel.send((copy_context(), SessionMessage(message, metadata)))
+
+    async def _forget_call(self) -> None:
+        """What the SDK tells of a call that was cancelled, and is not answered."""
+        self.calls -= 1
 
 
 class _Half:
@@ -189,14 +238,18 @@ class _Incoming(_Half):
 class _Outgoing(_Half):
     """What the server has to say, as the SDK sends it: written to the stream at once."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, session: _Session) -> None:
         self._send = send
+        self._session = session
         self._is_closed = False
 
     async def send(self, item: SessionMessage, /) -> None:
-        if self._is_closed:
-            raise anyio.ClosedResourceError
-        await send_piece(self._send, encoded_message(item.message))
+        try:
+            if self._is_closed:
+                raise anyio.ClosedResourceError
+            await send_piece(self._send, encoded_message(item.message))
+        finally:
+            self._session.calls -= isinstance(item.message, JSONRPCResponse | JSONRPCError)
 
     def close(self) -> None:
         self._is_closed = True

@@ -64,10 +64,20 @@ class _Session(StreamableHTTPServerTransport):
         ) and await self._validate_request_headers(request, send):
             await self._answer(message, request, receive, send)
 
+    async def _handle_get_request(self, request: Request, send: Send) -> None:
+        """Serve a new stream: nothing is kept for one that was broken off, and the SDK would not answer at all."""
+        headers = [pair for pair in request.scope["headers"] if pair[0] != b"last-event-id"]
+        anew = Request({**request.scope, "headers": headers}, request.receive)
+        await super()._handle_get_request(anew, send)
+
     async def _answer(
         self, message: JSONRPCRequest, request: Request, receive: Receive, send: Send
     ) -> None:
         key = str(message.id)
+        if key in self._request_streams:
+            raise RefusedError(
+                409, ErrorCode.CONFLICT, "A call with this id is under way in this session."
+            )
         queue = anyio.create_memory_object_stream[EventMessage](_QUEUE_EVENTS)
         self._request_streams[key] = queue
         try:
@@ -87,7 +97,7 @@ class _Session(StreamableHTTPServerTransport):
                 raise anyio.ClosedResourceError
             await writer.send(handed)
         except _CLOSED:
-            raise RefusedError(404, ErrorCode.NOT_FOUND, "The session has ended.") from None
+            raise _session_ended() from None
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         return [*EVENT_HEADERS, (b"mcp-session-id", (self.mcp_session_id or "").encode())]
@@ -107,12 +117,20 @@ class _Answer:
         self._send = send
 
     async def send(self, receive: Receive) -> None:
-        """Send everything; at once where that is possible."""
+        """Send everything; at once where that is possible.
+
+        Raises:
+            RefusedError: 404 when the queue ends before anything was sent.
+        """
         first: EventMessage | None = None
         with trio.move_on_after(AT_ONCE_S) as waiting:
             first = await self._next()
-        if not waiting.cancelled_caught and (first is None or _is_last(first)):
-            await self._send_whole(b"" if first is None else encoded_message(first.message))
+        if waiting.cancelled_caught:
+            await self._send_stream(None, receive)
+        elif first is None:
+            raise _session_ended()
+        elif _is_last(first):
+            await self._send_whole(encoded_message(first.message))
         else:
             await self._send_stream(first, receive)
 
@@ -134,22 +152,27 @@ class _Answer:
         await self._send(start if first is None else {**start, BODY_FOLLOWS: True})
         if first is not None:
             await send_piece(self._send, encoded_message(first.message))
+        end = b""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(send_pings, self._send)
             nursery.start_soon(_cancel_when_gone, receive, nursery.cancel_scope)
-            await self._send_rest()
+            end = await self._send_up_to_last()
             nursery.cancel_scope.cancel()
+        # Out here, since no ping may come behind it, however slowly the peer takes it.
+        await self._send({"type": "http.response.body", "body": end, "more_body": False})
 
-    async def _send_rest(self) -> None:
+    async def _send_up_to_last(self) -> bytes:
+        """Send what comes before the answer, and return the answer; nothing where the queue ends without one."""
         while (event := await self._next()) is not None:
-            is_last = _is_last(event)
             piece = encoded_message(event.message)
-            await self._send(
-                {"type": "http.response.body", "body": piece, "more_body": not is_last}
-            )
-            if is_last:
-                return
-        await self._send({"type": "http.response.body", "body": b""})
+            if _is_last(event):
+                return piece
+            await send_piece(self._send, piece)
+        return b""
+
+
+def _session_ended() -> RefusedError:
+    return RefusedError(404, ErrorCode.NOT_FOUND, "The session has ended.")
 
 
 def _is_last(event: EventMessage) -> bool:

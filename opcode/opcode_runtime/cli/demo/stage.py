@@ -96,11 +96,15 @@ class Stage(msgspec.Struct, frozen=True):
         return found
 
     def write_settings(self, service_port: int) -> None:
-        """The daemons' settings: a free port on loopback, and leave to call the demo's own service."""
+        """The daemons' settings: a free port on loopback, and leave to call the demo's own service.
+
+        Commands run in no namespace of their own: the process ids that they report are looked up.
+        """
         settings = {
             "listen_addr": "127.0.0.1:0",
             "allow_hosts": [f"127.0.0.1:{service_port}"],
             "drain_s": 2,
+            "isolation": "rlimits",
         }
         (self.home / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
 

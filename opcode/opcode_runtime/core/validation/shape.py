@@ -120,9 +120,6 @@ TABLES: dict[str, dict[str, Key]] = {
     },
 }
 
-LATER: dict[str, frozenset[str]] = {"min_isolation": frozenset({"landlock", "bwrap"})}
-"""Values that belong to the language, and that this release cannot make true: they are refused, not ignored."""
-
 
 def check_object(
     found: Findings, where: str, value: dict[str, Any], table: str, *, skip: Collection[str] = ()
@@ -169,10 +166,6 @@ def check_value(found: Findings, where: str, table: str, key: str, value: Any) -
         _wrong_kind(found, where, table, key, value)
     elif rule.allowed and isinstance(value, str) and value not in rule.allowed:
         found.wrong_value(where, value, rule.allowed, synonyms.VALUES.get(key))
-    elif isinstance(value, str) and value in LATER.get(key, ()):
-        found.error(
-            where, f"{key} {value!r} is part of the language, but not available in this release"
-        )
     elif rule.table is not None and isinstance(value, dict):
         check_object(found, where, value, rule.table)
     return len(found.errors) == before
