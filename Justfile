@@ -69,6 +69,8 @@ demo TIMES="1":
 drill *ARGS:
     python -m drills --full {{ARGS}}
 
-# The same at many times the strength; for a night.
+# The same at many times the strength, and the attempts on the fences with it; for a night.
 nightly *ARGS:
+    OPCODE_SWAPS=100000 pytest tests/escape/test_path_races.py
+    OPCODE_CI=full pytest tests/secrets/test_canaries.py property_tests/test_secrets.py
     python -m drills --nightly {{ARGS}}

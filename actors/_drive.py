@@ -77,6 +77,8 @@ class Drive(Generic[T]):
             except StopIteration as end:
                 value: T = end.value
                 return value
+            finally:  # a cancellation knows this frame by its traceback: that would be a circle
+                sent = None
             self._parked = True
             sent = yield trap
             self._parked = False

@@ -291,6 +291,12 @@ class Mailbox:
         """Whether there is nothing to take."""
         return not self._user and not self._system and not self._returned
 
+    def is_waited_at(self) -> bool:
+        """Whether its actor waits for a message, there is none, and it is not told to stop."""
+        reader = self._reader
+        waits = reader is not None and reader.custom_sleep_data is self
+        return waits and self.empty() and not self.draining
+
     def drained(self) -> bool:
         """Whether it is draining and has nothing left."""
         return self.draining and self.empty()

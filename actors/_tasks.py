@@ -61,10 +61,11 @@ class ActorTasks:
     def start_soon(
         self, async_fn: Callable[..., Awaitable[Any]], *args: Any, name: str | None = None
     ) -> None:
-        """Start a task of the actor's own code, which can be abandoned."""
-        if self._nursery is None and self._first is None and not self._waiting:
+        """Start a task of the actor's own code, which can be abandoned. Once a task has failed none begins."""
+        nursery = self._nursery
+        if nursery is None and self._first is None and not self._waiting:
             self._first = (async_fn, args, name or async_fn)
-        else:
+        elif nursery is None or not nursery.cancel_scope.cancel_called:
             self.start_part(self._step, async_fn, *args, name=name or async_fn)
 
     def start_part(
@@ -137,12 +138,9 @@ class ActorTasks:
             for async_fn, args, name in self._waiting:
                 nursery.start_soon(async_fn, *args, name=name)
             self._waiting.clear()
-            try:
-                if self._first is not None:
-                    await self._carry_out_first(*self._first)
-                await trio.sleep_forever()
-            finally:  # it is cancelled, and soon takes no more: what comes now never begins
-                self._nursery = None
+            if self._first is not None:
+                await self._carry_out_first(*self._first)
+            await trio.sleep_forever()
 
     async def _carry_out_first(
         self, async_fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...], name: object

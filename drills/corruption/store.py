@@ -36,7 +36,7 @@ def make_store(folder: Path, seed: int) -> Path:
     Call it in a process that will never fork with the environment open.
     """
     with (
-        patch.object(run, "secrets", _Names(seed)),
+        patch.object(run, "new_workflow_id", _Names(seed)),
         patch.multiple(snapshots, EVERY_EVENTS=10, AT_REST_EVENTS=5),
     ):
         trio.run(_write, folder, seed, clock=MockClock(autojump_threshold=0))
@@ -44,14 +44,14 @@ def make_store(folder: Path, seed: int) -> Path:
 
 
 class _Names:
-    """In the place of `secrets`, so that the same seed gives the same workflow ids, and so the same pages."""
+    """In the place of chance, so that the same seed gives the same workflow ids, and so the same pages."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(f"names of {seed}")
 
-    def token_hex(self, count: int) -> str:
-        """As `secrets.token_hex`."""
-        return self._chance.randbytes(count).hex()
+    def __call__(self) -> str:
+        """As `new_workflow_id`."""
+        return self._chance.randbytes(16).hex()
 
 
 async def _write(folder: Path, seed: int) -> None:

@@ -1,6 +1,6 @@
 """The few places where the engine meets what does not follow from a seed, turned over to the simulation.
 
-Ids of workflows are drawn by `secrets`, a turn is bounded by the processor's time, wall-clock time follows the virtual
+Ids of workflows are drawn by chance, a turn is bounded by the processor's time, wall-clock time follows the virtual
 one, commits are made at once under a virtual clock, and a child's report is never late. `ported` replaces these for as
 long as one world lives, and puts them back.
 """
@@ -30,15 +30,15 @@ naming: ContextVar[str] = ContextVar("naming")
 
 
 class Names:
-    """Stands in for `secrets` where workflows get their ids."""
+    """Stands in for what gives workflows their ids."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
-    def token_hex(self, count: int) -> str:
+    def __call__(self) -> str:
         """Not random at all: the same in every telling of a seed."""
         name = f"{self._seed}/{naming.get()}".encode()
-        return hashlib.blake2b(name, digest_size=count).hexdigest()
+        return hashlib.blake2b(name, digest_size=16).hexdigest()
 
 
 class Stopwatch:
@@ -100,13 +100,14 @@ class Ports:
         """Take over, and put everything back at the end."""
         log, before = logging.getLogger("actors"), structlog.get_config()
         changes: list[tuple[Any, str, Any]] = [
-            (run, "secrets", Names(self._seed)),
+            (run, "new_workflow_id", Names(self._seed)),
             (workflow, "time", Stopwatch()),
             (clock, "_VIRTUAL_START", clock._VIRTUAL_START),
             (JournalWriter, "_submit", _submit(self)),
             (JournalWriter, "_write", _write(self)),
             (WorkflowActor, "report", _report(self)),
             (WorkflowActor, "_turn", _turn(self)),
+            (WorkflowActor, "turns_beside", "failing actors" not in self._switches),
             (log, "disabled", True),
         ]
         if "snapshots" in self._switches:

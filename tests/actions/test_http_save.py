@@ -91,6 +91,44 @@ async def test_a_place_outside_the_roots_is_refused_before_anything_is_sent(
     assert server.connections == 0
 
 
+OWN = ("data/vault", "data/journal/x", "data/new", "elsewhere/data.mdb", "vault.key", "link/vault")
+"""What is the daemon's own, however it is named."""
+
+
+def daemons_own(call: Call, top: Path) -> Call:
+    """The call with a data directory, a journal and a vault key beside the working directory, and no root."""
+    for name in ("data/journal", "elsewhere"):
+        (top / name).mkdir(parents=True)
+    for name in ("data/vault", "elsewhere/data.mdb", "vault.key"):
+        (top / name).write_text("its own")
+    (top / "link").symlink_to(top / "data")
+    call.cwd = top
+    call.settings = msgspec.structs.replace(
+        call.settings,
+        writable_paths=(),
+        data_dir=str(top / "data"),
+        journal_dir=str(top / "elsewhere"),
+        vault_key_file=str(top / "vault.key"),
+    )
+    return call
+
+
+@pytest.mark.parametrize("save_to", OWN)
+async def test_what_is_the_daemons_own_is_never_saved_over(
+    save_to: str, server: Server, saving: Call, tmp_path: Path
+) -> None:
+    """With that part of the fence off, the same request does it."""
+    server.answers["/"] = reply(b"taken")
+    call = daemons_own(saving, tmp_path)
+    await attempts.denied("http.get", call, url=server.url("/"), save_to=save_to)
+    assert server.connections == 0
+    call.settings = msgspec.structs.replace(
+        call.settings, data_dir=None, journal_dir=None, vault_key_file=None
+    )
+    await attempts.output("http.get", call, url=server.url("/"), save_to=save_to)
+    assert (tmp_path / save_to).read_bytes() == b"taken"
+
+
 async def test_an_answer_that_is_no_success_is_not_saved(server: Server, saving: Call) -> None:
     server.answers["/"] = reply(b"why", status="404 Not Found")
     got = await attempts.output("http.get", saving, url=server.url("/"), save_to="a")

@@ -125,3 +125,87 @@ def test_actions_that_speak_of_their_own_workflow_are_pure_and_running_another_i
     running = kinds.pop("workflow.run")
     assert running == "effectful"
     assert set(kinds.values()) == {"pure"}
+
+
+URL: dict[str, Any] = {"url": "https://example.org/a"}
+PATHS: dict[str, Any] = {"path": "p", "src": "s", "dst": "d"}
+DECLARED: dict[str, tuple[str, str | None, str | None]] = {
+    "assert.contains": ("pure", None, None),
+    "assert.equals": ("pure", None, None),
+    "assert.matches": ("pure", None, None),
+    "assert.schema": ("pure", None, None),
+    "crypto.hash": ("pure", None, None),
+    "crypto.hmac": ("pure", None, None),
+    "crypto.uuid": ("pure", None, None),
+    "expr.eval": ("pure", None, None),
+    "fs.append": ("effectful", None, "p"),
+    "fs.copy": ("effectful", "retry", "'s' to 'd'"),
+    "fs.delete": ("effectful", "retry", "p"),
+    "fs.list": ("read_only", None, "p"),
+    "fs.move": ("effectful", None, "'s' to 'd'"),
+    "fs.read": ("read_only", None, "p"),
+    "fs.stat": ("read_only", None, "p"),
+    "fs.write": ("effectful", "retry", "p"),
+    "http.get": ("read_only", "retry", "example.org:443"),
+    "http.post": ("effectful", None, "example.org:443"),
+    "http.request": ("effectful", "retry", "example.org:443"),
+    "shell.exec": ("effectful", None, "make"),
+    "workflow.context": ("pure", None, None),
+    "workflow.emit": ("pure", None, None),
+    "workflow.fail": ("pure", None, None),
+    "workflow.log": ("pure", None, None),
+    "workflow.notify": ("pure", None, None),
+    "workflow.run": ("effectful", None, None),
+}
+"""Kind; what an interruption means where the general rule (`ActionSpec.on_interrupt`) is not right; the target."""
+
+
+def test_there_are_these_twenty_six_built_in_actions() -> None:
+    assert len(DECLARED) == 26
+    assert sorted(DECLARED) == list(builtin_registry().names())
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_each_built_in_action_declares_what_define_and_recovery_go_by(name: str) -> None:
+    found = builtin_registry().get(name)
+    params = {**URL, **PATHS, "command": "make"}
+    declared = (found.spec.kind, found.on_interrupt(params), found.target_of(params))
+    assert declared == DECLARED[name]
+    assert found.spec.params is not None
+    assert found.spec.params["type"] == "object"
+    assert set(found.spec.params.get("required", ())) <= set(found.spec.params["properties"])
+    assert found.spec.output
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_what_reaches_outside_has_a_target_and_a_deadline_or_is_bounded_otherwise(
+    name: str,
+) -> None:
+    found = builtin_registry().get(name)
+    outside = name.startswith(("http.", "fs.", "shell."))
+    assert (found.target is not None) == outside
+    assert (found.spec.timeout_s is not None) == name.startswith(("http.", "shell."))
+    assert (found.isolation is not None) == (name == "shell.exec")
+
+
+@pytest.mark.parametrize(
+    ("method", "meaning"), [("GET", "retry"), ("put", "retry"), ("POST", None), ("PATCH", None)]
+)
+def test_an_interrupted_request_is_sent_again_where_its_method_allows_it(
+    method: str, meaning: str | None
+) -> None:
+    assert builtin_registry().get("http.request").on_interrupt({"method": method}) == meaning
+
+
+@pytest.mark.parametrize("name", sorted({*DECLARED} - {"workflow.run", "workflow.fail"}))
+def test_each_output_schema_names_members_and_says_which_are_always_there(name: str) -> None:
+    schema = builtin_registry().get(name).spec.output
+    assert schema is not None
+    assert schema["required"]
+    assert set(schema["required"]) <= set(schema["properties"])
+
+
+def test_the_schema_of_an_action_that_never_gives_anything_fits_nothing() -> None:
+    schema = builtin_registry().get("workflow.fail").spec.output
+    assert schema is not None
+    assert not any(jsonschema_rs.is_valid(schema, each) for each in (None, {}, "", []))

@@ -9,8 +9,10 @@ import trio
 
 from actors import (
     ActorDeadError,
+    Mailbox,
     open_actor_system,
 )
+from actors._tasks import ActorTasks
 from tests.actors.workers import Noted, fail
 
 
@@ -145,3 +147,22 @@ async def test_a_task_that_fails_while_the_actor_stops_is_its_exit_reason() -> N
         await ref.aask(start)
         assert isinstance(await ref.astop(), OSError)
     assert notes[-1] == "failure task broke"
+
+
+async def test_a_task_that_is_started_while_others_end_for_a_failure_never_begins() -> None:
+    """By whom it was started is not to blame: the nursery is closed for a moment before its actor knows."""
+    for wait_ticks in [*range(1, 5)] * 10:
+        failures: list[Exception] = []
+        async with trio.open_nursery() as host:
+            tasks = ActorTasks(host, failures.append, Mailbox(1))
+
+            async def fail_soon() -> None:
+                await trio.lowlevel.checkpoint()
+                raise OSError("task broke")
+
+            tasks.start_soon(fail_soon)
+            for _ in range(wait_ticks):
+                await trio.lowlevel.checkpoint()
+            tasks.start_soon(trio.sleep_forever)
+            await trio.testing.wait_all_tasks_blocked()
+        assert [str(error) for error in failures] == ["task broke"]

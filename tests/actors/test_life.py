@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import uuid
 import weakref
 from typing import Any
@@ -323,3 +324,12 @@ async def test_every_actor_has_a_urn_of_its_own() -> None:
         urns = {(await system.spawn(TrioActor, name=f"a{n}")).actor_urn for n in range(50)}
     assert len(urns) == 50
     assert all(uuid.UUID(urn).version == 4 and uuid.UUID(urn).urn == urn for urn in urns)
+
+
+async def test_urns_differ_although_the_program_seeds_its_chance() -> None:
+    urns = []
+    async with open_actor_system() as system:
+        for name in ("first", "second"):
+            random.seed(7)
+            urns.append((await system.spawn(TrioActor, name=name)).actor_urn)
+    assert urns[0] != urns[1]

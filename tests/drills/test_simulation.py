@@ -16,7 +16,7 @@ from drills.simulation import drill as simulation
 from drills.simulation.lives import tell
 from drills.simulation.plan import draw
 from opcode_runtime.core.evolve import evolve as real_evolve
-from opcode_runtime.engine import workflow
+from opcode_runtime.engine import recovery
 from opcode_runtime.engine.effects import Effects
 from opcode_runtime.engine.journal_writer import JournalWriter
 from opcode_runtime.storage import Append, Appended, Journal, JournalFull
@@ -89,7 +89,7 @@ def _try_again_after_doubt(patch: pytest.MonkeyPatch) -> None:
 
 def _begin_steps_anew(patch: pytest.MonkeyPatch) -> None:
     """What a crash cut is begun again, and never was in doubt."""
-    patch.setattr(workflow, "_was_cut", lambda *_, **__: False)
+    patch.setattr(recovery, "was_cut", lambda *_, **__: False)
 
 
 def _forget_what_ran(patch: pytest.MonkeyPatch) -> None:

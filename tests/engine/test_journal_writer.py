@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from opcode_runtime import ErrorCode, OpcodeError, Settings, open_runtime
 from opcode_runtime.engine.clock import Clock
 from opcode_runtime.engine.hub import Hub
-from opcode_runtime.engine.journal_writer import JournalWriter, open_journal_writer
+from opcode_runtime.engine.journal_writer import AT_ONCE_MAX, JournalWriter, open_journal_writer
 from opcode_runtime.engine.room import Room
 from opcode_runtime.model import events as ev
 from opcode_runtime.storage import Append, Appended, Journal, JournalFull, JournalUnknown
@@ -59,6 +59,28 @@ async def test_a_cancelled_caller_does_not_withdraw_its_append(tmp_path: Path) -
                 await writer.append(one("s"))
             assert scope.cancelled_caught
         assert journal.head("s")[0] == 1
+
+
+async def test_watchers_hear_of_a_streams_events_in_their_order_however_many_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(Hub, "publish", lambda _, stream, __: told.append(stream))
+    committed: list[Any] = []
+    with Journal.open(tmp_path / "j") as journal, trio.fail_after(30):
+        writer = JournalWriter(journal, Hub(), Room(journal.pressure, 0), inline=False)
+        for names in (["other"] * 2 * AT_ONCE_MAX + ["s"], ["s, later"]):
+            for name in names:
+                writer._submit(one(name, writer.statistics().waiting if name == "other" else 0))
+            first = writer._queue.get()
+            assert first is not None
+            batch, _ = writer._gather(first)
+            committed.append((batch, writer._write(batch)))
+        for batch, results in committed:  # as the thread does when the loop is busy
+            writer._deliver(batch, results)
+        while len(told) < 2 * AT_ONCE_MAX + 2:
+            await trio.lowlevel.checkpoint()
+    assert told[-2:] == ["s", "s, later"]
 
 
 async def test_a_conflict_is_the_callers_alone(tmp_path: Path) -> None:

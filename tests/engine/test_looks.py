@@ -112,6 +112,30 @@ async def test_callers_at_the_same_time_share_one_look(
     assert all(view == found[0] for view in found)
 
 
+async def test_much_that_a_short_answer_does_not_show_is_not_read_where_the_loop_runs(
+    tmp_path: Path, world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_here: list[str] = []
+    look_here = looks.Looks._look_here
+
+    async def counting(self: looks.Looks, workflow_id: str, *question: int) -> Any:
+        read_here.append(workflow_id)
+        return await look_here(self, workflow_id, *question)
+
+    monkeypatch.setattr(looks.Looks, "_look_here", counting)
+    async with hanging(tmp_path, world) as (runtime, workflow_id):
+        await status(runtime, workflow_id, events_max=1)
+        await send_data(runtime, workflow_id, note="x" * 2 * looks.LITTLE_BYTES)
+        await send_data(runtime, workflow_id, note="")
+        view = await status(runtime, workflow_id, events_max=1)
+        assert read_here == [workflow_id]  # it was little before it grew
+        assert len(str(view)) < looks.LITTLE_BYTES
+        await send_data(runtime, workflow_id, note="end")
+        view = await status(runtime, workflow_id, events_max=1)
+        assert view["context"]["note"] == "end"
+        assert read_here == [workflow_id]
+
+
 async def test_what_is_kept_is_bounded_one_by_one_and_together(
     tmp_path: Path, world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,12 +144,12 @@ async def test_what_is_kept_is_bounded_one_by_one_and_together(
         await runtime.define("large", chain(1, "work.do", params={"echo": "x" * 50_000}))
         monkeypatch.setattr(looks, "ONE_BYTES_MAX", 40_000)
         monkeypatch.setattr(looks, "KEPT_BYTES_MAX", 8_000)
+        kept = runtime.router._looks
         for name in ["small"] * 12 + ["large"]:
             handle = await runtime.run(name)
             await handle.result()
             view = await status(runtime, handle.workflow_id)
             assert view["status"] == "completed"
-            kept = runtime.router._looks
             assert sum(len(each.text) for each in kept._kept.values()) == kept._kept_bytes <= 8_000
             assert (handle.workflow_id in kept._kept) == (name == "small")
     assert 1 < len(kept._kept) < 12

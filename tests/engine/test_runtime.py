@@ -11,6 +11,8 @@ from trio.testing import MockClock
 
 import opcode_runtime
 from opcode_runtime import OpcodeError, Settings, WorkflowCancelled, WorkflowFailed, open_runtime
+from opcode_runtime.model import events as ev
+from opcode_runtime.model.errors import ErrorCode, ErrorInfo
 
 from .conftest import World, chain, step
 
@@ -364,3 +366,23 @@ async def test_a_catastrophic_pattern_in_a_schema_costs_nothing(
         await runtime.define("t", {"steps": [step("a", "crypto.uuid")]}, input_schema=schema)
         with pytest.raises(OpcodeError, match="do not fit the input_schema at /s"):
             await runtime.run("t", {"s": "a" * 5_000 + "b"})
+
+
+async def test_an_end_that_was_taken_back_before_anybody_looked_is_no_result(
+    tmp_path: Path, world: World, autojump_clock: MockClock
+) -> None:
+    error = ErrorInfo(ErrorCode.EXECUTION_ERROR, "it failed, and was reopened at once")
+    results: list[Any] = []
+    async with open_runtime(tmp_path, actions=world.actions()) as runtime:
+        await runtime.define("t", chain(1, "work.do", params={"seconds": 10}))
+        handle = await runtime.run("t")
+
+        async def wait() -> None:
+            results.append(await handle.result())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await world.began("s0").wait()
+            # What a waiter hears when the reopening is on disk already and not told yet.
+            runtime._kit.hub.publish(handle.workflow_id, [ev.WorkflowFailed(at=0.0, error=error)])
+    assert [result["attempt"] for result in results] == [1]

@@ -41,7 +41,7 @@ def test_a_reply_says_the_same_as_text():
     assert not reply.is_error
 
 
-@pytest.mark.parametrize("unit", ["x", '"', "\n", "\x01", "ä", "€", "😀", "\\"])
+@pytest.mark.parametrize("unit", ["x", '"', "\n", "\x01", "\x7f", "ä", "€", "😀", "\\"])
 @pytest.mark.parametrize("count", [10_000, 60_000, 150_000, 1_000_000])
 def test_no_frame_is_too_large_whatever_the_characters(unit, count):
     reply = success({**ALWAYS, "output": unit * count})

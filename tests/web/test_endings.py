@@ -6,14 +6,18 @@ import json
 import re
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
 
+from opcode_runtime.model.settings import Limits
 from opcode_runtime.web import Deadlines
+from opcode_runtime.web.accepting import Acceptor
 from tests.web.doors import (
     ACCEPT,
     AUTHORIZED,
+    HASTY,
     INITIALIZE,
     INITIALIZED,
     JSON,
@@ -209,3 +213,30 @@ def modern(message):
         "io.modelcontextprotocol/clientCapabilities": {},
     }
     return {**message, "params": {**message["params"], "_meta": meta}}
+
+
+async def answer_without_reading(scope, receive, send):
+    """An ASGI app that lets its input wait until there is no room for more, and answers then."""
+    if scope["type"] == "lifespan":
+        while (event := (await receive())["type"]) != "lifespan.shutdown":
+            await send({"type": f"{event}.complete"})
+        await send({"type": f"{event}.complete"})
+        return
+    for _ in range(100):
+        await trio.lowlevel.checkpoint()
+    head = {"type": "http.response.start", "status": 200}
+    await send({**head, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+    assert [(await receive())["type"] for _ in range(20)][-1] == "http.disconnect"
+
+
+async def test_an_app_that_does_not_read_its_input_does_not_keep_its_connection():
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    acceptor, shutdown = Acceptor(answer_without_reading, Limits(), HASTY), trio.Event()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(acceptor.run, [listener], shutdown=shutdown))
+        async with await trio.open_tcp_stream(*listener.socket.getsockname()) as stream:
+            head = b"DELETE / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            await stream.send_all(head + b"1\r\nx\r\n" * 50 + b"0\r\n\r\n")
+            assert (await read_to_end(stream)).endswith(b"ok")
+        shutdown.set()

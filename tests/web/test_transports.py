@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from contextlib import asynccontextmanager
-from typing import Any
 
 import anyio
 import pytest
@@ -13,76 +10,12 @@ import trio
 from mcp.server.streamable_http import EventMessage
 from mcp.types import JSONRPCResponse, jsonrpc_message_adapter
 
-from opcode_runtime.mcp import PRINCIPAL_KEY, build_server
+from opcode_runtime.mcp import build_server
 from opcode_runtime.web.refusals import RefusedError
 from opcode_runtime.web.sse import SseSessions
 from opcode_runtime.web.streamable import _Answer
-from tests.web.doors import (
-    ACCEPT,
-    AUTHORIZED,
-    INITIALIZE,
-    INITIALIZED,
-    JSON,
-    RememberingRouter,
-    Reply,
-    read_reply,
-    receive,
-    tool_call,
-)
-
-CALL = tool_call("opcode.signal", {"workflow_id": "w1", "signal_type": "cancel"}, 7)
-
-
-class HttpSession:
-    """A session over Streamable HTTP, on one connection that is kept."""
-
-    def __init__(self, door: Any, stream: trio.SocketStream) -> None:
-        self.door = door
-        self.stream = stream
-        self.lines = [AUTHORIZED, JSON, ACCEPT]
-
-    async def open(self) -> None:
-        opened = await self._post(INITIALIZE)
-        await self._rest(opened)
-        self.lines.append(f"Mcp-Session-Id: {opened.headers['mcp-session-id']}")
-        assert (await self._post(INITIALIZED)).status == 202
-
-    async def send(self, message: dict[str, Any]) -> None:
-        body = json.dumps(message).encode()
-        head = self.door.head("POST", "/mcp", *self.lines, f"Content-Length: {len(body)}")
-        await self.stream.send_all(head + body)
-
-    async def _post(self, message: dict[str, Any]) -> Reply:
-        await self.send(message)
-        return await read_reply(self.stream)
-
-    async def call(self) -> Reply:
-        return await self._post(CALL)
-
-    async def _rest(self, reply: Reply) -> bytes:
-        received = reply.body
-        with trio.fail_after(5):
-            while "content-length" not in reply.headers and not received.endswith(b"0\r\n\r\n"):
-                received += await receive(self.stream)
-        return received
-
-    async def rest(self, reply: Reply) -> bytes:
-        """The body of a stream, up to its end."""
-        return await self._rest(reply)
-
-
-@asynccontextmanager
-async def http_session(door):
-    async with await door.connect() as stream:
-        session = HttpSession(door, stream)
-        await session.open()
-        yield session
-
-
-def message_in(body: bytes) -> dict[str, Any]:
-    found = re.findall(rb"event: message\r\ndata: (.*)\r\n\r\n", body)
-    assert len(found) == 1
-    return json.loads(found[0])
+from tests.web.doors import ACCEPT, INITIALIZE, RememberingRouter, read_reply, receive
+from tests.web.sessions import CALL, HttpSession, Peer, http_session, message_in, scope_of
 
 
 async def test_the_answer_of_a_quick_call_is_one_whole_response(door):
@@ -163,32 +96,6 @@ async def test_a_call_must_accept_what_it_may_be_answered_with(door):
         session.lines.append("Accept: application/json")
         assert (await session.call()).status == 406
     assert door.router.asked == []
-
-
-class Peer:
-    """The client's side of ASGI: what was sent to it, and when it goes."""
-
-    def __init__(self) -> None:
-        self.sent: list[dict[str, Any]] = []
-        self.gone = trio.Event()
-
-    async def send(self, message: Any) -> None:
-        self.sent.append(message)
-        await trio.lowlevel.checkpoint()
-
-    async def receive(self) -> dict[str, Any]:
-        await self.gone.wait()
-        return {"type": "http.disconnect"}
-
-    @property
-    def body(self) -> bytes:
-        return b"".join(message.get("body", b"") for message in self.sent)
-
-
-def scope_of(principal: str, query: bytes = b"") -> dict[str, Any]:
-    return {"type": "http", "method": "POST", "headers": [], "query_string": query} | {
-        PRINCIPAL_KEY: principal
-    }
 
 
 async def test_a_session_over_sse_is_not_there_for_anybody_else(autojump_clock):

@@ -69,13 +69,18 @@ _SCHEMA: dict[str, Any] = {
     },
     "required": ["data", "schema"],
 }
-_PASS: dict[str, Any] = {"type": "object", "properties": {"pass": {"const": True}}}
+_PASS: dict[str, Any] = {
+    "type": "object",
+    "properties": {"pass": {"const": True}},
+    "required": ["pass"],
+}
 _MATCHED: dict[str, Any] = {
     "type": "object",
     "properties": {
         "pass": {"const": True},
         "matches": {"type": "string", "description": "The first match."},
     },
+    "required": ["pass", "matches"],
 }
 
 

@@ -33,7 +33,8 @@ _UUID: dict[str, Any] = {"type": "object", "properties": {}}
 
 
 def _texts(*names: str) -> dict[str, Any]:
-    return {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+    properties = {name: {"type": "string"} for name in names}
+    return {"type": "object", "properties": properties, "required": list(names)}
 
 
 @action("crypto.hash", kind="pure", params=_HASH, output=_texts("hash", "algorithm"))

@@ -83,6 +83,16 @@ OUTPUT: dict[str, Any] = {
         "killed": {"type": "boolean", "description": "The parameter `timeout` had passed."},
         "truncated": {"type": "boolean"},
     },
+    "required": [
+        "stdout",
+        "stdout_raw",
+        "stderr",
+        "exit_code",
+        "signal",
+        "duration_ms",
+        "killed",
+        "truncated",
+    ],
 }
 
 

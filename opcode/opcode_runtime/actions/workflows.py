@@ -79,6 +79,7 @@ _CONTEXT_OUTPUT: dict[str, Any] = {
         "agent_notes": {"type": "string", "description": "Of `read`; empty when there are none."},
         "updated": {"const": True, "description": "Of `update`."},
     },
+    "required": ["workflow_id"],
 }
 _RUN: dict[str, Any] = {
     "type": "object",
@@ -89,15 +90,21 @@ _RUN: dict[str, Any] = {
     },
     "required": ["template_name"],
 }
+_NOTHING: dict[str, Any] = {"not": {}, "description": "None: the step always fails."}
 _INTENT = "intent"
 _NOTES = "agent_notes"
+
+
+def _done(name: str) -> dict[str, Any]:
+    """The schema of an object that only says that it is done."""
+    return {"type": "object", "properties": {name: {"const": True}}, "required": [name]}
 
 
 @action(
     "workflow.log",
     kind="pure",
     params=_LOG,
-    output={"type": "object", "properties": {"logged": {"const": True}}},
+    output=_done("logged"),
 )
 def workflow_log(params: dict[str, Any], call: Call) -> dict[str, Any]:
     """Write a line into the workflow's journal; further parameters are kept as fields."""
@@ -111,7 +118,7 @@ def workflow_log(params: dict[str, Any], call: Call) -> dict[str, Any]:
     "workflow.emit",
     kind="pure",
     params=_EMIT,
-    output={"type": "object", "properties": {"emitted": {"const": True}}},
+    output=_done("emitted"),
 )
 def workflow_emit(params: dict[str, Any], call: Call) -> dict[str, Any]:
     """Write an event of your own kind into the workflow's journal, for whoever follows it."""
@@ -121,7 +128,7 @@ def workflow_emit(params: dict[str, Any], call: Call) -> dict[str, Any]:
     return {"emitted": True}
 
 
-@action("workflow.fail", kind="pure", params=_FAIL)
+@action("workflow.fail", kind="pure", params=_FAIL, output=_NOTHING)
 def workflow_fail(params: dict[str, Any], _call: Call) -> dict[str, Any]:
     """Fail this step with a reason; another attempt would end the same."""
     raise OpcodeError(ErrorCode.NON_RETRYABLE, params.get("reason") or "workflow.fail invoked")
@@ -131,7 +138,7 @@ def workflow_fail(params: dict[str, Any], _call: Call) -> dict[str, Any]:
     "workflow.notify",
     kind="pure",
     params=_NOTIFY,
-    output={"type": "object", "properties": {"notified": {"const": True}}},
+    output=_done("notified"),
 )
 def workflow_notify(params: dict[str, Any], call: Call) -> dict[str, Any]:
     """Tell an agent something; it is journaled, and kept for the agent until it can be delivered."""

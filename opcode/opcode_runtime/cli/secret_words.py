@@ -197,12 +197,10 @@ def _allowed(templates: tuple[str, ...], any_template: bool, otherwise: Any) -> 
 
 def _open(place: Place) -> Store:
     from opcode_runtime.cli.settings import load_settings
-    from opcode_runtime.secrets import VAULT_FILE, open_store, take_passphrase
+    from opcode_runtime.secrets import VAULT_FILE, key_file_of, open_store, take_passphrase
 
     home = place.home()
-    key_file = load_settings(home).vault_key_file
-    path = None if key_file is None else str((home / Path(key_file).expanduser()).absolute())
-    passphrase = take_passphrase(path)
+    passphrase = take_passphrase(key_file_of(home, load_settings(home).vault_key_file))
     if passphrase is None:
         passphrase = _asked("Passphrase of the vault", twice=not (home / VAULT_FILE).exists())
     return open_store(home, passphrase)

@@ -82,7 +82,7 @@ def _duration_s(text: str) -> float:
 
 
 def doctor(*, place: Place = HERE) -> int:
-    """Look at the data directory, its file system and space, the clock, the daemon, and what was left behind."""
+    """Look at the data directory, its file system and space, the clock, the vault, the daemon, and what was left."""
     import msgspec
 
     from opcode_runtime import upkeep

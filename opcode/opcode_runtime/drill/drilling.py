@@ -111,6 +111,11 @@ def _record(scene: Scene, report: Report, quick: Path, deadline: float) -> Recor
         )
     report.effects = lived.effects
     report.problems += [f"while it was recorded: {each}" for each in lived.problems]
+    if any(getattr(record.event, "secrets", ()) for record in lived.records):
+        report.notes.append(
+            "A drill has no vault: steps were given marks such as [secret:NAME] for secrets. "
+            "A stand-in answers for a step that needs the value."
+        )
     shutil.rmtree(folder, ignore_errors=True)
     return recorded(lived.records)
 

@@ -113,7 +113,7 @@ class Plan:
 def scene_settings(settings: Settings, answers: dict[str, str]) -> Settings:
     """Settings for a drill: its own journal that keeps everything, no drain, its answers.
 
-    There are no circuit breakers in it, since a restart closes them, and no vault.
+    There are no circuit breakers in it, since a restart closes them, and no secrets (marks.py).
     """
     limits = msgspec.structs.replace(settings.limits, breaker_failures_max=0)
     return msgspec.structs.replace(

@@ -3,9 +3,9 @@
 A tap sees every commit of one life: before it, after it, and whose turn it was. It keeps the book, takes images, and
 does at one commit what the drill has in mind (a zombie writer, a duplicate, a kill).
 
-The engine takes a journal of the caller's, but no stranger's built-in actions and actors, and should not. So for as
-long as a life lasts the names under which it finds those are bound to ours, which add to the engine's. One bound of
-the engine is by the real clock: how long a turn may work in place. It is lifted, so that every life has the same
+The engine takes a journal of the caller's, but no stranger's built-in actions, vault and actors, and should not. So
+for as long as a life lasts the names under which it finds those are bound to ours, which add to the engine's. One bound
+of the engine is by the real clock: how long a turn may work in place. It is lifted, so that every life has the same
 commits.
 """
 
@@ -25,6 +25,7 @@ from opcode_runtime.actions import Registry
 from opcode_runtime.core.decide import Answer
 from opcode_runtime.drill.book import Book, kind_of
 from opcode_runtime.drill.images import Image, Reel
+from opcode_runtime.drill.marks import open_marks
 from opcode_runtime.engine import opening, workflow, workflows
 from opcode_runtime.engine.workflow import WorkflowActor
 from opcode_runtime.model import commands as cmd
@@ -228,11 +229,14 @@ def tapped(tap: Tap, registry: Callable[[], Registry]) -> Iterator[None]:
     class TappedActor(WorkflowActor):
         """A workflow actor that says whose turn it is."""
 
+        turns_beside = False
+
         async def on_receive(self, message: cmd.AnyCommand) -> Answer:
             return await tap.turn(self, message, lambda: WorkflowActor.on_receive(self, message))
 
     bound: tuple[tuple[Any, str, Any], ...] = (
         (opening, "builtin_registry", registry),
+        (opening, "open_vault", open_marks),
         (workflows, "WorkflowActor", TappedActor),
         (workflow, "TURN_S_MAX", math.inf),
     )

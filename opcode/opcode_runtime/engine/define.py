@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,8 +11,9 @@ from opcode_runtime.core.validation import Checked, validate_permissions, valida
 from opcode_runtime.engine.keys import Keys, holder, key_of
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.requests import Define
+from opcode_runtime.engine.secret_places import named_in
 from opcode_runtime.model.definition import content_digest
-from opcode_runtime.model.errors import ErrorCode, OpcodeError
+from opcode_runtime.model.errors import ErrorCode, OpcodeError, Problem
 from opcode_runtime.model.events import TemplateDefined
 from opcode_runtime.storage import Append, template_stream
 
@@ -79,8 +81,30 @@ def _check(kit: Kit, request: Define) -> Checked:
         *validate_permissions(request.permissions),
     ]
     if not problems:
-        return checked
+        return _warned(kit, request, checked)
     return Checked(None, (*checked.errors, *problems), checked.warnings)
+
+
+def _warned(kit: Kit, request: Define, checked: Checked) -> Checked:
+    """With a warning for each secret that this version would not get from the vault as it is now."""
+    named = named_in(request.definition) if not checked.errors else {}
+    if not named:
+        return checked
+    version = _version_of(kit, request)
+    warnings = [
+        Problem(pointer, ErrorCode.VAULT_ERROR, objection)
+        for name, pointer in named.items()
+        if (objection := kit.vault.objection(name, request.name, version)) is not None
+    ]
+    return replace(checked, warnings=(*checked.warnings, *warnings))
+
+
+def _version_of(kit: Kit, request: Define) -> str:
+    """The version that the definition has, or would have."""
+    latest = kit.journal.template(request.name)
+    if latest is not None and latest.digest == content_digest(*_content(request)):
+        return latest.version
+    return f"v{kit.journal.template_versions(request.name) + 1}"
 
 
 def _content(request: Define) -> tuple[Any, ...]:

@@ -48,6 +48,8 @@ class Owner(LaneOwner, Protocol):
 
     def report(self, command: cmd.AnyCommand) -> None: ...
 
+    def tell(self, command: cmd.AnyCommand) -> None: ...
+
     def end_failed(self, error: Exception) -> None: ...
 
 
@@ -159,12 +161,12 @@ class Effects:
         """A step that is to be tried again takes a slot first, and a task to wait for one."""
         if not isinstance(effect, fx.AwaitRetry):
             self._running[effect] = None
-            self._report(word_of(effect, self._now()))
+            self._owner.tell(word_of(effect, self._now()))
         elif self._lacks_slot(effect.path):
             self._running[effect] = self._lanes.start(effect)
         else:
             self._running[effect] = None
-            self._report(self._retry_due(effect))
+            self._owner.tell(self._retry_due(effect))
 
     def _lacks_slot(self, path: str) -> bool:
         if path in self._slots or not self.needs_slot(path):
@@ -299,7 +301,8 @@ class Effects:
         else:
             template = self._loaded.template
             outcome = await perform_with_secrets(self._kit, template, action, step, self.call(step))
-        self.release_slot(effect.path)
+        if effect in self._running:  # else the slot is that of an attempt which has come after it
+            self.release_slot(effect.path)
         self._report(
             cmd.StepReported(
                 at=self._now(), path=effect.path, attempt=effect.attempt, outcome=outcome

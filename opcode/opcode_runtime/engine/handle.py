@@ -53,16 +53,20 @@ class Handle:
             WorkflowCancelled: it was cancelled.
             OpcodeError: NOT_FOUND when there is no such workflow, or none any more.
         """
-        ended = await wait_for_status(self._kit, self.workflow_id, ENDED)
-        if isinstance(ended, WorkflowCompleted):
-            return msgspec.to_builtins(ended.output)  # the caller's own
-        row = self._kit.journal.workflow(self.workflow_id)
-        assert row is not None
-        if row.status == "failed":
-            raise WorkflowFailed(self.workflow_id, row.error or {})
-        if row.status == "cancelled":
-            raise WorkflowCancelled(self.workflow_id)
-        return row.output
+        while True:
+            ended = await wait_for_status(self._kit, self.workflow_id, ENDED)
+            if isinstance(ended, WorkflowCompleted):
+                return msgspec.to_builtins(ended.output)  # the caller's own
+            row = self._kit.journal.workflow(self.workflow_id)
+            if row is None:
+                raise unknown_workflow(self.workflow_id)
+            if row.status == "failed":
+                raise WorkflowFailed(self.workflow_id, row.error or {})
+            if row.status == "cancelled":
+                raise WorkflowCancelled(self.workflow_id)
+            if row.status == "completed":
+                return row.output
+            # It was reopened right after its end: that was none.
 
     async def wait(self, wait_s: float = WAIT_S_MAX) -> dict[str, Any]:
         """Wait until the workflow ends or suspends, at most `wait_s` seconds, and show it as `status` does."""

@@ -43,17 +43,20 @@ AT_ONCE_MAX = 32
 
 
 _Result = outcome.Outcome[Answer]
+Then = Callable[[Appended | None], None]
+"""Hears where an append stands on disk; None where it was refused."""
 
 
 class _Pending:
     """An entry on its way to disk, and the one task that may wait for it."""
 
-    __slots__ = ("_waiter", "entry", "result")
+    __slots__ = ("_waiter", "entry", "result", "then")
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
         self.result: _Result | None = None
         self._waiter: trio.lowlevel.Task | None = None
+        self.then: Then | None = None
 
     async def wait(self) -> Answer:
         """The journal's answer, or what went wrong. Who is cancelled hears nothing of it."""
@@ -68,6 +71,8 @@ class _Pending:
     def settle(self, result: _Result) -> None:
         """It is on disk, or surely not."""
         self.result = result
+        if self.then is not None:
+            self.then(_place(result))
         if self._waiter is not None:
             trio.lowlevel.reschedule(self._waiter)
             self._waiter = None
@@ -75,6 +80,12 @@ class _Pending:
     def _leave(self, _: Callable[[], Any]) -> trio.lowlevel.Abort:
         self._waiter = None
         return trio.lowlevel.Abort.SUCCEEDED
+
+
+def _place(result: _Result) -> Appended | None:
+    if isinstance(result, outcome.Value) and isinstance(result.value, Appended):
+        return result.value
+    return None
 
 
 @dataclass(slots=True)
@@ -131,6 +142,17 @@ class JournalWriter:
             OpcodeError: as `append`, without CONFLICT.
         """
         return await self._submit(entry).wait()
+
+    def append_soon(self, append: Append, then: Then) -> None:
+        """Write `append` and have `then` called, on the loop, once it is on disk or was refused; `append` says why.
+
+        Raises:
+            OpcodeError: as `append`, where it is not even taken. Then nothing is called.
+        """
+        pending = self._submit(append)
+        pending.then = then
+        if pending.result is not None:
+            then(_place(pending.result))
 
     def enter_soon(self, entry: Entry) -> None:
         """Write an entry when there is a commit for it, and wait for nothing: what it says is worth no more."""

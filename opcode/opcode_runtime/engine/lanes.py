@@ -6,7 +6,8 @@ effect is over takes the next one: a lane.
 Rule 1: a lane has one effect at a time, and waits for another only until its workflow has decided about the report of
 the last one: `end_idle` ends those that got none. A workflow that waits has no lane for it.
 Rule 2: an effect that is withdrawn takes its lane with it: a cancelled scope stays cancelled.
-Rule 3: each effect has context variables of its own, as if it had a task of its own.
+Rule 3: each effect has context variables of its own, as if it had a task of its own. They begin as those of whoever
+made the lanes: what an effect sets, or whoever else starts the next one, is not seen by it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ CarryOut = Callable[[fx.Effect], Awaitable[None]]
 class Lane:
     """One task, and the effect that it carries out."""
 
-    __slots__ = ("_carry_out", "_context", "_lanes", "_scope", "_task", "effect")
+    __slots__ = ("_carry_out", "_lanes", "_scope", "_task", "effect")
 
     def __init__(self, lanes: Lanes, carry_out: CarryOut, effect: fx.Effect) -> None:
         self.effect: fx.Effect | None = effect
@@ -40,7 +41,6 @@ class Lane:
         self._carry_out = carry_out
         self._scope = trio.CancelScope()
         self._task: trio.lowlevel.Task | None = None
-        self._context: contextvars.Context | None = None
 
     def withdraw(self) -> None:
         """Cancel the effect. The lane ends with it."""
@@ -51,14 +51,12 @@ class Lane:
         self.effect = effect
         task = self._task
         if task is not None:
-            assert self._context is not None
             self._task = None
-            task.context = self._context.copy()
+            task.context = self._lanes.context.copy()
             trio.lowlevel.reschedule(task)
 
     async def run(self) -> None:
         """Carry out what there is, until there is no more."""
-        self._context = trio.lowlevel.current_task().context.copy()
         with self._scope:
             while self.effect is not None:
                 # It may have been withdrawn before it began.
@@ -78,7 +76,7 @@ class Lane:
 class Lanes:
     """The lanes of one workflow. `over` hears of each effect that was carried out."""
 
-    __slots__ = ("_carry_out", "_idle", "_over", "_owner")
+    __slots__ = ("_carry_out", "_idle", "_over", "_owner", "context")
 
     def __init__(
         self, owner: Owner, carry_out: CarryOut, over: Callable[[fx.Effect], None]
@@ -87,6 +85,7 @@ class Lanes:
         self._carry_out = carry_out
         self._over = over
         self._idle: list[Lane] = []
+        self.context = contextvars.copy_context()
 
     def start(self, effect: fx.Effect) -> Lane:
         """Have an effect carried out."""
@@ -95,7 +94,7 @@ class Lanes:
             lane.go_on(effect)
         else:
             lane = Lane(self, self._carry_out, effect)
-            self._owner.begin(lane.run)
+            self.context.run(self._owner.begin, lane.run)  # of which the new task gets a copy
         return lane
 
     def over(self, lane: Lane, effect: fx.Effect) -> None:

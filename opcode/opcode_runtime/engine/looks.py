@@ -12,6 +12,7 @@ Rule 4: the journal is read where the loop runs only when that is known to be li
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -21,6 +22,8 @@ from opcode_runtime.engine.keys import Keys
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.recovery import fold, look_at
 from opcode_runtime.engine.views import View, status_view
+from opcode_runtime.model.record import Record
+from opcode_runtime.model.state import WorkflowState
 
 KEPT_BYTES_MAX = 8 * 1024 * 1024
 ONE_BYTES_MAX = 512 * 1024
@@ -34,7 +37,16 @@ class _Kept(NamedTuple):
     digest: bytes
     since_seq: int
     events_max: int
+    is_little: bool
     text: bytes
+
+
+class _Found(NamedTuple):
+    """An answer as it was made: up to which event, and whether it took little to read."""
+
+    seq: int
+    is_little: bool
+    view: View
 
 
 class Looks:
@@ -74,36 +86,29 @@ class Looks:
     async def _look(self, workflow_id: str, since_seq: int, events_max: int) -> View:
         seq, digest = self._kit.journal.head(workflow_id)
         kept = self._kept.get(workflow_id)
-        if kept is not None and _is_little(seq, kept):
-            found_seq, view = await self._look_here(workflow_id, since_seq, events_max)
+        if kept is not None and _is_still_little(seq, kept):
+            found = await self._look_here(workflow_id, since_seq, events_max)
         else:
-            found_seq, view = await self._look_elsewhere(workflow_id, since_seq, events_max)
-        if found_seq == seq:
-            self._keep(workflow_id, view, (seq, digest, since_seq, events_max))
-        return view
+            found = await self._look_elsewhere(workflow_id, since_seq, events_max)
+        if found.seq == seq:
+            of = (seq, digest, since_seq, events_max, found.is_little)
+            self._keep(workflow_id, found.view, of)
+        return found.view
 
-    async def _look_here(
-        self, workflow_id: str, since_seq: int, events_max: int
-    ) -> tuple[int, View]:
+    async def _look_here(self, workflow_id: str, since_seq: int, events_max: int) -> _Found:
         await trio.lowlevel.checkpoint()
         records = self._kit.journal.read(workflow_id)
         _, state = fold(self._kit.templates, workflow_id, records)
-        view = status_view(state, records, since_seq=since_seq, events_max=events_max)
-        return records[-1].seq, view
+        return _found(state, records, since_seq, events_max)
 
-    async def _look_elsewhere(
-        self, workflow_id: str, since_seq: int, events_max: int
-    ) -> tuple[int, View]:
+    async def _look_elsewhere(self, workflow_id: str, since_seq: int, events_max: int) -> _Found:
         return await look_at(
             self._kit,
             workflow_id,
-            lambda state, records: (
-                records[-1].seq,
-                status_view(state, records, since_seq=since_seq, events_max=events_max),
-            ),
+            lambda state, records: _found(state, records, since_seq, events_max),
         )
 
-    def _keep(self, workflow_id: str, view: View, of: tuple[int, bytes, int, int]) -> None:
+    def _keep(self, workflow_id: str, view: View, of: tuple[int, bytes, int, int, bool]) -> None:
         """Keep an answer if it is small, and let the oldest go for it."""
         self._forget(workflow_id)
         try:
@@ -123,6 +128,27 @@ class Looks:
             self._kept_bytes -= len(kept.text)
 
 
-def _is_little(seq: int, kept: _Kept) -> bool:
-    has_grown_little = 0 <= seq - kept.seq <= GROWN_EVENTS
-    return has_grown_little and seq <= LITTLE_EVENTS and len(kept.text) <= LITTLE_BYTES
+def _found(
+    state: WorkflowState, records: Sequence[Record], since_seq: int, events_max: int
+) -> _Found:
+    view = status_view(state, records, since_seq=since_seq, events_max=events_max)
+    return _Found(records[-1].seq, _are_little(records), view)
+
+
+def _are_little(records: Sequence[Record]) -> bool:
+    """Whether these are few and small. An answer does not tell: it may show neither old events nor what they said."""
+    if len(records) > LITTLE_EVENTS:
+        return False
+    event_bytes = 0
+    for record in records:
+        try:
+            event_bytes += len(msgspec.json.encode(record.event))
+        except (ValueError, TypeError, OverflowError):
+            return False  # it holds what JSON cannot say
+        if event_bytes > LITTLE_BYTES:
+            return False
+    return True
+
+
+def _is_still_little(seq: int, kept: _Kept) -> bool:
+    return kept.is_little and seq <= LITTLE_EVENTS and 0 <= seq - kept.seq <= GROWN_EVENTS

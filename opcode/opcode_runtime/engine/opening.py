@@ -46,7 +46,7 @@ from opcode_runtime.engine.workflows import Workflows, open_workflows
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.settings import Limits, Settings
 from opcode_runtime.sandbox import sweep
-from opcode_runtime.secrets import open_vault, watching_logs
+from opcode_runtime.secrets import key_file_of, open_vault, watching_logs
 from opcode_runtime.storage import Journal
 
 _log = structlog.get_logger("opcode.runtime")
@@ -161,10 +161,8 @@ async def _open_workers(stack: AsyncExitStack, clock: Clock) -> Workers:
 
 
 def _key_file(settings: Settings, data_dir: Path) -> str | None:
-    """The file with the passphrase of the vault; a relative path is one below the data directory."""
-    if settings.vault_key_file is None:
-        return None
-    return str((data_dir / Path(settings.vault_key_file).expanduser()).absolute())
+    """The file with the passphrase of the vault."""
+    return key_file_of(data_dir, settings.vault_key_file)
 
 
 def _action_settings(settings: Settings, data_dir: Path) -> ActionSettings:

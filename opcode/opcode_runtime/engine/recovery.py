@@ -19,7 +19,7 @@ from opcode_runtime.model.errors import ErrorCode, OpcodeError
 from opcode_runtime.model.events import WorkflowCreated
 from opcode_runtime.model.ids import unmarked
 from opcode_runtime.model.record import Record
-from opcode_runtime.model.state import WorkflowState
+from opcode_runtime.model.state import WorkflowState, WorkflowStatus
 from opcode_runtime.storage import uncollected
 
 _SHORT_EVENTS = 500
@@ -148,6 +148,14 @@ def _replay(loaded: Loaded, state: WorkflowState, records: Sequence[Record]) -> 
         for record in records:
             evolve(loaded.plan, state, record.event)
     return state
+
+
+def was_cut(state: WorkflowState, *, rested: bool) -> bool:
+    """Whether the end of the last process, or of an actor, cut something here: an active workflow that did not leave
+    memory by itself, or whatever was under way."""
+    if state.status is WorkflowStatus.ACTIVE:
+        return not rested or bool(state.running)
+    return state.suspended_for == "pause" and bool(state.running)
 
 
 def unknown_workflow(workflow_id: str) -> OpcodeError:

@@ -6,7 +6,6 @@ Cancelling the wait cancels nothing else: the workflow outlives the call that st
 from __future__ import annotations
 
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from opcode_runtime.engine.schemas import with_defaults
 from opcode_runtime.engine.scope import creation_scope
 from opcode_runtime.engine.secret_places import inputs_apart
 from opcode_runtime.engine.views import workflow_view
+from opcode_runtime.engine.workflow_ids import new_workflow_id
 from opcode_runtime.model import commands as cmd
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.errors import ErrorCode, OpcodeError
@@ -87,7 +87,7 @@ async def prepare(
     loaded = kit.templates.load(request.template_name, request.version)
     if parent is not None:
         _check_depth(loaded, parent)
-    workflow_id = parent.child_workflow_id if parent else secrets.token_hex(16)
+    workflow_id = parent.child_workflow_id if parent else new_workflow_id()
     inputs, secret_inputs = await _inputs(kit, loaded, workflow_id, request)
     scope = creation_scope(loaded, workflow_id, request.agent_id, inputs)
     context = await render_anywhere(loaded.context, scope, kit.workers)

@@ -52,6 +52,15 @@ def misplaced_in_inputs(found: tuple[tuple[str, Compiled], ...], inputs: Any) ->
     ]
 
 
+def named_in(definition: Any) -> dict[str, str]:
+    """The secrets that a definition names, each with the pointer to where it is named first."""
+    found: dict[str, str] = {}
+    for _, pointer, text in _strings(definition, (), ""):
+        for name in _names_in(text):
+            found.setdefault(name, pointer)
+    return found
+
+
 def scope_with_references(scope: Scope, state: WorkflowState) -> Scope:
     """The scope in which parameters of actions are filled in: inputs that are secrets bring their places."""
     references = {name: SecretText.of(secret) for name, secret in state.secret_inputs.items()}
@@ -108,10 +117,20 @@ def _strings(
 
 
 def _names_secret(text: str) -> bool:
+    return bool(_names_in(text))
+
+
+def _names_in(text: str) -> list[str]:
     try:
-        return compile_template(text, takes_secrets=True).names_secrets
+        found = compile_template(text, takes_secrets=True).expressions
     except OpcodeError:
-        return False  # the judge of expressions says what is wrong with it
+        return []  # the judge of expressions says what is wrong with it
+    return [
+        ".".join(map(str, keys))
+        for _, each in found
+        if each.kind == "secret"
+        for _, keys in each.paths
+    ]
 
 
 def _is_whole(pointer: str, inputs: Any) -> bool:

@@ -6,6 +6,8 @@ Each message is one turn:
 3. put everything that came of it on disk, in one append;
 4. compare what is wanted with what is going on;
 5. reply.
+What an effect of its own reports to an actor that has nothing else to do is not sent: the turn is taken on the spot,
+step 4 follows when the commit is there, and a message that comes meanwhile waits for that.
 Nothing leaves the actor before step 3 is done. Step 1 changes the state, so whatever raises inside a turn leaves it
 ahead of the journal and ends the actor; its successor reads the journal. The exception is a full disk: it holds the
 turn, since the state is then only early.
@@ -16,8 +18,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import structlog
 import trio
@@ -39,7 +43,7 @@ from opcode_runtime.model import effects as fx
 from opcode_runtime.model import events as ev
 from opcode_runtime.model.errors import PASSING, ErrorCode, OpcodeError
 from opcode_runtime.model.state import ENDED, WorkflowState, WorkflowStatus
-from opcode_runtime.storage import Keep
+from opcode_runtime.storage import Append, Appended, Keep
 
 FULL_PAUSE_S = 1.0
 """How often a turn that is held for want of room is tried again."""
@@ -53,11 +57,23 @@ TURN_S_MAX = 0.005
 _log = structlog.get_logger("opcode.workflow")
 
 
+@dataclass(slots=True)
+class _Turn:
+    """What a turn has brought, and what is left of it: `awaited` is somebody who waits for its commit."""
+
+    events: list[ev.AnyEvent]
+    more: bool
+    refused: bool = False
+    awaited: trio.Event | None = None
+
+
 class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
     """Owns one workflow from its first event, or from its journal, to its end."""
 
     mailbox_size_max = 1_000
     stash_size_max = 4_000
+    turns_beside: ClassVar[bool] = True
+    """Whether turns are taken where effects report; not where somebody has to see every message."""
 
     def __init__(self, kit: Kit, workflow_id: str, loaded: Loaded | None = None) -> None:
         """`loaded` is given for a workflow that is about to be created; any other is read from the journal."""
@@ -71,6 +87,7 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         self._starting = True
         self._looking = False
         self._kept_seq = 0
+        self._landing: _Turn | None = None
 
     async def on_start(self) -> None:
         """Take up a new workflow, or an old one where its journal says it stood."""
@@ -87,7 +104,7 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
             )
         back = self._kit.wakeups.back(self.stream)
         self._take_up(loaded, state, passed=back.passed)
-        if _was_cut(state, rested=back.rested):
+        if recovery.was_cut(state, rested=back.rested):
             now = self._kit.clock.now()
             await self._turn(
                 cmd.Recover(
@@ -118,6 +135,8 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
             if not full:
                 return cmd.Decision()
         try:
+            if self._landing is not None:
+                await self._land()
             return await self._turn(message)
         except OpcodeError as error:
             if isinstance(message, cmd.Create):
@@ -168,10 +187,11 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
             if self._kit.room.level() is not Level.ENDS_ONLY:
                 break
         self._looking = False
-        self.report(cmd.Tick(at=self._kit.clock.now()))
+        self.tell(cmd.Tick(at=self._kit.clock.now()))
 
     async def on_stop(self) -> None:
         """Give back what the effects hold."""
+        await self._last_landing()
         self._let_go()
 
     async def on_failure(
@@ -181,8 +201,16 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         traceback: TracebackType | None,
     ) -> None:
         """Give back what the effects hold, and say what happened."""
+        await self._last_landing()
         self._let_go()
         _log.error("workflow actor failed", workflow_id=self.stream, error=str(exception_value))
+
+    async def _last_landing(self) -> None:
+        """A successor reads the journal: it shall find there what is on its way."""
+        turn = self._landing
+        if turn is not None and not turn.refused:
+            turn.awaited = trio.Event()
+            await turn.awaited.wait()
 
     def _let_go(self) -> None:
         if self._effects is not None:
@@ -195,30 +223,103 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
             return
         self.start_soon(fn, name=f"effects of {self.stream}")
 
-    def report(self, command: cmd.AnyCommand) -> None:
-        """An effect says what came of it. An actor that ends hears nothing: its successor finds it wanted still."""
-        try:
+    def tell(self, command: cmd.AnyCommand) -> None:
+        """Send itself a command. An actor that ends hears nothing: its successor finds what is wanted still."""
+        with suppress(ActorDeadError):
             self.actor_ref.tell_system(command)
-        except ActorDeadError:
+
+    def report(self, command: cmd.AnyCommand) -> None:
+        """An effect says what came of it."""
+        if self._may_turn_beside(command):
+            self._turn_beside(command)
+        else:
+            self.tell(command)
+
+    def _may_turn_beside(self, command: cmd.AnyCommand) -> bool:
+        """Whether a turn can be taken where the report is made: waking the actor for it costs as much again.
+
+        Not for a Tick: a turn may end with one, and would begin the next inside itself.
+        """
+        return (
+            self.turns_beside
+            and type(command) is not cmd.Tick
+            and self._landing is None
+            and self.actor_inbox.is_waited_at()
+            and not self._stashed_count()
+            and self._kit.room.level() is not Level.ENDS_ONLY
+        )
+
+    def _turn_beside(self, command: cmd.AnyCommand) -> None:
+        try:
+            _, events, more = self._take(command)
+            turn = _Turn(events, more)
+            if not events:
+                return self._follow(turn)
+            self._landing = turn
+            self._kit.writer.append_soon(Append(self.stream, self.seq, tuple(events)), self._landed)
+        except OpcodeError as error:
+            if self._landing is None:
+                self.end_failed(error)
+            else:
+                self._landed(None)
+        except Exception as error:
+            self.end_failed(error)
+
+    def _landed(self, place: Appended | None) -> None:
+        """The turn that was taken beside the mailbox is on disk, or was refused: then the actor itself writes it."""
+        turn = self._landing
+        if turn is None or self._effects is None:
             return
+        try:
+            if place is None:
+                turn.refused = True
+                self.tell(cmd.Tick(at=self._kit.clock.now()))
+            else:
+                self._landing = None
+                self.seq = place.last_seq
+                self._keep_snapshot(at_rest=False)
+                self._follow(turn)
+        except Exception as error:
+            self.end_failed(error)
+        if turn.awaited is not None:
+            turn.awaited.set()
+
+    async def _land(self) -> None:
+        """Before another turn: wait until the one that was taken beside the mailbox is on disk, or write it."""
+        while (turn := self._landing) is not None:
+            turn.awaited = trio.Event()
+            if not turn.refused:
+                await turn.awaited.wait()
+                continue
+            await self._put_on_disk(turn.events)
+            self._landing = None
+            self._follow(turn)
 
     async def _turn(self, command: cmd.AnyCommand) -> Answer:
-        loaded, state, effects, in_place = self._parts()
-        answer = take(loaded.plan, state, command)
-        if isinstance(answer, cmd.Rejected):
-            self._rest(wanted(loaded.plan, state))
-            return answer
-        events = list(answer.events)
-        more = self._work_in_place(events)
+        answer, events, more = self._take(command)
         if events:
             await self._put_on_disk(events)
+        self._follow(_Turn(events, more))
+        return answer
+
+    def _take(self, command: cmd.AnyCommand) -> tuple[Answer, list[ev.AnyEvent], bool]:
+        """Steps 1 and 2: the answer, all events, and whether there is more to do in place."""
+        loaded, state, _, _ = self._parts()
+        answer = take(loaded.plan, state, command)
+        if isinstance(answer, cmd.Rejected):
+            return answer, [], False
+        events = list(answer.events)
+        return answer, events, self._work_in_place(events)
+
+    def _follow(self, turn: _Turn) -> None:
+        """Step 4, and what the actor does until its next turn."""
+        loaded, state, effects, in_place = self._parts()
         wishes = wanted(loaded.plan, state)
         effects.reconcile(wishes, leave=in_place.may)
-        if more or (len(events) > SHORT_EVENTS and unrest(loaded.plan, state)):
-            self.report(cmd.Tick(at=self._kit.clock.now()))
-        else:
+        if turn.more or (len(turn.events) > SHORT_EVENTS and unrest(loaded.plan, state)):
+            self.tell(cmd.Tick(at=self._kit.clock.now()))
+        elif turn.awaited is None:
             self._rest(wishes)
-        return answer
 
     async def _put_on_disk(self, events: list[ev.AnyEvent]) -> None:
         """Write what the turn brought. While the disk is full it is held: nothing has left the actor yet.
@@ -275,7 +376,7 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         messages: what was accepted is still handled after a stop, and what that started would be cut.
         """
         if self._starting:
-            self.report(cmd.Tick(at=self._kit.clock.now()))
+            self.tell(cmd.Tick(at=self._kit.clock.now()))
             return
         if not self.actor_inbox.empty():
             return
@@ -287,8 +388,8 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         due = effects.far_due(wishes, REST_S)
         if due is not None:
             moment = due if due < NEVER else None
-            active = state.status is WorkflowStatus.ACTIVE
             self._keep_snapshot(at_rest=True)
+            active = state.status is WorkflowStatus.ACTIVE
             self._kit.wakeups.rest(self.stream, moment, active=active)
             self.stop()
 
@@ -297,11 +398,3 @@ class WorkflowActor(JournaledActor[cmd.AnyCommand, Answer, ev.AnyEvent]):
         assert self._effects is not None
         assert self._in_place is not None
         return self._loaded, self._state, self._effects, self._in_place
-
-
-def _was_cut(state: WorkflowState, *, rested: bool) -> bool:
-    """Whether the end of the last process, or of an actor, cut something here: an active workflow that did not leave
-    memory by itself, or whatever was under way."""
-    if state.status is WorkflowStatus.ACTIVE:
-        return not rested or bool(state.running)
-    return state.suspended_for == "pause" and bool(state.running)

@@ -125,14 +125,16 @@ def _wire_bytes(value: Any) -> int:
 def _surely_fits(text: str) -> bool:
     """Whether an answer fits for certain, together with itself as text; found without encoding it anew.
 
-    ASCII grows by nothing but a backslash before each quote and backslash where it is repeated as text. The other form
-    of the answer differs in how numbers are written: by a fourth at most (`1e16` and `1e+16`).
+    ASCII grows by nothing but a backslash before each quote and backslash where it is repeated as text; DEL alone is
+    written as an escape by some. The other form of the answer differs in how numbers are written: by a fourth at most
+    (`1e16` and `1e+16`).
     """
     room = FRAME_BYTES_MAX - _ENVELOPE_BYTES
     if 24 * len(text) < room:
         return True  # even if every character were one that takes two escapes
     repeated = len(text) + text.count('"') + text.count("\\")
-    return text.isascii() and 1.3 * len(text) + repeated <= room
+    is_plain = text.isascii() and "\x7f" not in text
+    return is_plain and 1.3 * len(text) + repeated <= room
 
 
 def _fits(structured: dict[str, Any], text: str) -> bool:

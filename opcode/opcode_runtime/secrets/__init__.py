@@ -12,6 +12,7 @@ from opcode_runtime.secrets._passphrase import (
     FD_VARIABLE,
     KEY_VARIABLE,
     close_to_others,
+    key_file_of,
     passphrase_in,
     take_passphrase,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "Vault",
     "check_name",
     "close_to_others",
+    "key_file_of",
     "open_store",
     "open_vault",
     "passphrase_in",

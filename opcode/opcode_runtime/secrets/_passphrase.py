@@ -42,6 +42,11 @@ def take_passphrase(
     return None if key_file is None else passphrase_in(key_file)
 
 
+def key_file_of(folder: Path, setting: str | None) -> str | None:
+    """The path that the setting `vault_key_file` means; a relative one is below the data directory."""
+    return None if setting is None else str((folder / Path(setting).expanduser()).absolute())
+
+
 def passphrase_in(key_file: str) -> bytes:
     """The passphrase in a file.
 

@@ -75,6 +75,17 @@ class Vault:
         self._note(values)
         return params, tuple(values.values())
 
+    def objection(self, name: str, template: str, version: str) -> str | None:
+        """Why a step of a template would not get a secret as things are. None: it would, or the vault is locked."""
+        if self._store is None:
+            return None
+        try:
+            self._read(self._store)
+            self._value(name, template, version)
+        except OpcodeError as error:
+            return f"{error.message}; {error.next}" if error.next else error.message
+        return None
+
     def redacted(self, outcome: Outcome) -> Outcome:
         """The outcome of any step, without secrets."""
         return self.redactor.outcome(outcome)

@@ -246,7 +246,7 @@ def _cli() -> str:
     made = app.generate_docs(output_format="markdown", include_hidden=False)
     commands = made[made.index("## opcode ") :].replace("```console\nopcode", "```text\nopcode")
     # cyclopts adds how this very process was started to every usage line
-    commands = re.sub(r"(?m)^(opcode(?: \w+)+) -m \S+", r"\1", commands)
+    commands = re.sub(r"(?m)^(opcode(?: \w[\w-]*)+) -m \S+", r"\1", commands)
     return page("Command line", str(app.help_epilogue), commands)
 
 

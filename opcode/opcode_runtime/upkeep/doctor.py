@@ -1,4 +1,4 @@
-"""What an operator should look at: the data directory, its file system, its space, the clock, what was left behind.
+"""What an operator should look at: data directory, file system, space, clock, vault, fences, what was left behind.
 
 Nothing is changed, and nothing is read as a whole: `verify` does that. Whether the daemon answers is asked by the
 command line, which knows how to find it.
@@ -56,6 +56,7 @@ def examine(data_dir: Path, journal_dir: Path, settings: Settings) -> list[Check
         *_space(journal_dir, settings),
         *_journal(journal_dir, settings),
         *_leftovers(data_dir, journal_dir),
+        _vault(data_dir, settings),
         *_isolation(settings),
     ]
 
@@ -96,6 +97,28 @@ def _reached(settings: Settings) -> Check:
     roots = settings.read_only_paths or settings.writable_paths
     reach = "what the roots allow" if roots else "what this user may, except what is always denied"
     return Check("isolation", "ok", f"shell steps run at the level {level}, and may touch {reach}")
+
+
+def _vault(data_dir: Path, settings: Settings) -> Check:
+    """Whether there is a vault, and whether it opens for a daemon that is started from here. Takes most of a second."""
+    from opcode_runtime.secrets import VAULT_FILE, key_file_of, open_store, take_passphrase
+
+    path = data_dir / VAULT_FILE
+    try:
+        key_file = key_file_of(data_dir, settings.vault_key_file)
+        passphrase = take_passphrase(key_file, dict(os.environ))
+        if not path.exists():
+            needs = "" if passphrase else "; a step that needs a secret fails with VAULT_ERROR"
+            return Check("vault", "ok", f"there is none yet{needs}")
+        if passphrase is None:
+            text = f"{path} is there, and no passphrase is given here to open it"
+            fix = "name a file with it in the setting vault_key_file, or start the daemon with OPCODE_VAULT_KEY"
+            return Check("vault", "warning", text, fix)
+        count = len(open_store(data_dir, passphrase).read()[0])
+    except OpcodeError as error:
+        fix = error.next or "restore the vault from a copy, or give the passphrase it has"
+        return Check("vault", "problem", error.message, fix)
+    return Check("vault", "ok", f"its passphrase opens it; secrets in it: {count}")
 
 
 def _directory(data_dir: Path) -> Iterator[Check]:

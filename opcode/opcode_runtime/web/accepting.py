@@ -74,11 +74,6 @@ class Acceptor:
         self._context = _Context(None)
         self._live: set[Connection] = set()
 
-    @property
-    def connections_open(self) -> int:
-        """How many connections are being served."""
-        return len(self._live)
-
     async def run(
         self,
         listeners: Sequence[trio.SocketListener],

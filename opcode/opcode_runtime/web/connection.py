@@ -13,12 +13,17 @@
 5. Hypercorn writes the head of a response, its body and its end apart, and each write wakes the peer. Here what is
    known to belong together goes out in one write: a body and the end after it, and a head that says how long its body
    is, or that comes with `BODY_FOLLOWS`, and the first piece of that body.
+6. Hypercorn waits for room in the queue of an app's input even to say that there will be no more. An app that answers
+   without having read it all waits for itself then, and its connection is never free or closed again. Here the end
+   needs no room, and whoever waits to put more is told.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, cast
 
 import h11
 import structlog
@@ -32,7 +37,14 @@ from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import AppWrapper, ConnectionState
+from hypercorn.typing import (
+    AppWrapper,
+    ASGIReceiveEvent,
+    ASGISendEvent,
+    ConnectionState,
+    HTTPDisconnectEvent,
+    Scope,
+)
 from hypercorn.utils import parse_socket_addr
 
 from opcode_runtime.model.errors import ErrorCode
@@ -71,7 +83,7 @@ class Connection(TCPServer):
     async def run(self) -> None:
         """Serve requests until either side closes."""
         try:
-            async with TaskGroup() as group:
+            async with _Apps() as group:
                 self._task_group = group
                 self.protocol = self._new_protocol(group)
                 self._mark(is_idle=True)
@@ -186,6 +198,46 @@ class Connection(TCPServer):
             await self.stream.send_eof()
         except (*_PEER_GONE, trio.BusyResourceError):
             pass  # gone already, or about to be
+
+
+class _Apps(TaskGroup):
+    """Starts an app for each request."""
+
+    async def spawn_app(
+        self,
+        app: AppWrapper,
+        config: Config,
+        scope: Scope,
+        send: Callable[[ASGISendEvent | None], Awaitable[None]],
+    ) -> Callable[[ASGIReceiveEvent], Awaitable[None]]:
+        """Start an app; what is returned takes its input."""
+        given = _Input(config.max_app_queue_size)
+
+        async def fed(scope: Scope, _receive: Any, *others: Any) -> None:
+            await app(scope, given.receive, *others)
+
+        await super().spawn_app(cast("AppWrapper", fed), config, scope, send)
+        return given.put
+
+
+class _Input:
+    """What a peer sends to an app. After its end there is the end again."""
+
+    def __init__(self, pieces_max: int) -> None:
+        self._putting, self._taking = trio.open_memory_channel[ASGIReceiveEvent](pieces_max)
+
+    async def put(self, message: ASGIReceiveEvent) -> None:
+        if message["type"] == "http.disconnect":
+            self._putting.close()
+            return
+        with suppress(trio.ClosedResourceError):  # the response is out: nobody reads the rest
+            await self._putting.send(message)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        try:
+            return await self._taking.receive()
+        except trio.EndOfChannel:
+            return HTTPDisconnectEvent(type="http.disconnect")
 
 
 class _Http11(H11Protocol):

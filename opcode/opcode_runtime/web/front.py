@@ -74,10 +74,6 @@ class Front:
         async with self._streamable.run():
             yield
 
-    def statistics(self) -> dict[str, int]:
-        """Numbers for a status page."""
-        return {"sse_streams_open": self._sse.open_count}
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan of the pages."""
         if scope["type"] == "lifespan":

@@ -54,8 +54,8 @@ def refusal_body(code: ErrorCode, message: str) -> bytes:
 async def send_refusal(refusal: RefusedError, receive: Receive, send: Send) -> None:
     """Answer with a refusal, reading and dropping the rest of the request until the answer is out.
 
-    Dropping is not politeness: the server queues at most ten pieces of a body, and with a full queue neither the peer
-    nor the end of the response gets through.
+    Dropping is not politeness: the server queues at most ten pieces of a body, and with a full queue the peer does not
+    get through, which may be sending all that it has before it reads.
     """
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_drop_input, receive)

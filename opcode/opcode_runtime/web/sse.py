@@ -7,8 +7,8 @@ a session has to say is written to its connection by whoever says it, which then
 Rule 1: a session belongs to the principal that opened it; to anybody else it does not exist.
 Rule 2: a message is taken (202) before it is acted on; its answer comes by the stream.
 Rule 3: a session ends with its stream, and whatever it is waiting for is cancelled then.
-Rule 4: what one session may have under way is bounded, and a call counts until its answer is written: no connection
-    waits for it that would be counted.
+Rule 4: what one session may have under way is bounded here, because no connection, of which there is a bound, waits for
+    a call. A call counts until its answer is written.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class SseSessions:
                 "The query needs the session_id that the stream's first event tells.",
             ) from None
         session = self._sessions.get(session_id)
-        if session is None or session.principal != scope[PRINCIPAL_KEY]:
+        if session is None or session.has_ended or session.principal != scope[PRINCIPAL_KEY]:
             raise RefusedError(404, ErrorCode.NOT_FOUND, "There is no such session.")
         return session
 
@@ -156,6 +156,11 @@ class _Session:
         self.posts = 0
         self._channel = channel
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nobody takes its messages any longer, though its stream may still be going down."""
+        return not self._channel.statistics().open_receive_channels
+
     def take(self, message: JSONRPCMessage) -> None:
         """Count a message, where there is room for it.
 
@@ -167,7 +172,7 @@ class _Session:
             raise RefusedError(
                 503,
                 ErrorCode.BUSY,
-                f"This session has {CALLS_MAX} calls under way: read their answers first.",
+                f"Too much is under way in this session ({CALLS_MAX} calls at most): read the answers first.",
             )
         self.posts += 1
         self.calls += is_call
@@ -244,10 +249,11 @@ class _Outgoing(_Half):
         self._is_closed = False
 
     async def send(self, item: SessionMessage, /) -> None:
+        if self._is_closed:
+            raise anyio.ClosedResourceError
+        piece = encoded_message(item.message)
         try:
-            if self._is_closed:
-                raise anyio.ClosedResourceError
-            await send_piece(self._send, encoded_message(item.message))
+            await send_piece(self._send, piece)
         finally:
             self._session.calls -= isinstance(item.message, JSONRPCResponse | JSONRPCError)
 
