@@ -200,3 +200,19 @@ def test_what_does_not_end_in_the_drain_is_counted_and_resumable(
     with start_daemon(home):
         done = opcode(*words, *where)
     assert (done.returncode, json.loads(done.stdout)["steps"]["a"]["attempts"]) == (0, 2)
+
+
+def test_the_first_start_says_when_nothing_holds_commands_to_files(
+    start_daemon: Any, appears: Any, tmp_path: Path
+) -> None:
+    home, log = tmp_path / "home", tmp_path / "home.log"
+    home.mkdir(mode=0o700)
+    (home / "settings.json").write_text('{"isolation": "rlimits", "log_format": "json"}')
+    with start_daemon(home) as daemon:
+        appears(log, "weak_isolation")
+        daemon.signal(signal.SIGTERM)
+    with start_daemon(home) as daemon:
+        daemon.signal(signal.SIGTERM)
+    [line] = [line for line in log.read_text().splitlines() if "weak_isolation" in line]
+    assert "at the level rlimits" in line
+    assert "bubblewrap" in line

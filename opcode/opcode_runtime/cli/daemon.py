@@ -44,6 +44,7 @@ from opcode_runtime.model.settings import Settings
 if TYPE_CHECKING:
     from opcode_runtime.engine.runtime import Runtime
 
+_TRIAL_S = 5.0
 _log = structlog.get_logger("opcode_runtime.daemon")
 
 
@@ -209,11 +210,23 @@ async def _serve_until(stop: trio.Event, runtime: Runtime, daemon: _Daemon) -> i
             async with short_collections():
                 _log.info("daemon_ready", url=daemon.url, data_dir=str(daemon.data_dir))
                 _greet(daemon)
+                if daemon.token_is_new:
+                    nursery.start_soon(_warn_of_weak_fences, daemon.settings)
                 await stop.wait()
                 _log.info("daemon_draining", drain_s=daemon.settings.drain_s)
                 return await runtime.drain()
         finally:
             shutdown.set()  # also when the runtime fails: the front ends by this event, not by cancellation
+
+
+async def _warn_of_weak_fences(settings: Settings) -> None:
+    """At the first start, say when commands are not held to files; later `opcode doctor` does. Tries the fences out."""
+    from opcode_runtime.upkeep import isolation_of
+
+    with trio.move_on_after(_TRIAL_S):
+        found = await trio.to_thread.run_sync(isolation_of, settings, abandon_on_cancel=True)
+        if found.state != "ok":
+            _log.warning("weak_isolation", found=found.found, next=found.next)
 
 
 async def _watch_signals(signals: AsyncIterator[int], stop: trio.Event, daemon: _Daemon) -> None:

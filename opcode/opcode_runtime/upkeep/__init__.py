@@ -6,7 +6,7 @@ runs or not; `restore`, `import_file`, `prune` and `salvage` need it stopped.
 
 from opcode_runtime.upkeep.backup import UNFINISHED, Copied, backup, restore
 from opcode_runtime.upkeep.children import Progress
-from opcode_runtime.upkeep.doctor import Check, examine
+from opcode_runtime.upkeep.doctor import Check, examine, isolation_of
 from opcode_runtime.upkeep.exporting import Exported, Lost, export
 from opcode_runtime.upkeep.importing import Imported, import_file
 from opcode_runtime.upkeep.pruning import PrunedWorkflows, prune
@@ -33,6 +33,7 @@ __all__ = [
     "examine",
     "export",
     "import_file",
+    "isolation_of",
     "open_reader",
     "prune",
     "replay",

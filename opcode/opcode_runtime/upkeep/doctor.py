@@ -73,13 +73,14 @@ def _versions() -> Check:
 
 def _isolation(settings: Settings) -> Iterator[Check]:
     """What shell steps will be held to here, then each level with what it is made of or what is missing."""
-    yield _reached(settings)
+    yield isolation_of(settings)
     for fitness in machine():
         found = fitness.why if fitness.available else f"not here: {fitness.why}"
         yield Check(f"isolation by {fitness.level}", "ok", found)
 
 
-def _reached(settings: Settings) -> Check:
+def isolation_of(settings: Settings) -> Check:
+    """What shell steps will be held to here; not ok when nothing fences them, or none will run."""
     try:
         level = level_for(
             wanted=settings.isolation,
