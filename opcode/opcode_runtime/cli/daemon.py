@@ -196,7 +196,6 @@ async def _live(daemon: _Daemon) -> int:
 
 async def _serve_until(stop: trio.Event, runtime: Runtime, daemon: _Daemon) -> int:
     """Answer until `stop`, then drain, still answering; gives the number of steps that did not end in time."""
-    from opcode_runtime.engine.collector import short_collections
     from opcode_runtime.web import serve
 
     shutdown = trio.Event()
@@ -207,16 +206,22 @@ async def _serve_until(stop: trio.Event, runtime: Runtime, daemon: _Daemon) -> i
         try:
             await nursery.start(front)
             publish_address(daemon.data_dir, daemon.url)
-            async with short_collections():
-                _log.info("daemon_ready", url=daemon.url, data_dir=str(daemon.data_dir))
-                _greet(daemon)
-                if daemon.token_is_new:
-                    nursery.start_soon(_warn_of_weak_fences, daemon.settings)
-                await stop.wait()
-                _log.info("daemon_draining", drain_s=daemon.settings.drain_s)
-                return await runtime.drain()
+            if daemon.token_is_new:
+                nursery.start_soon(_warn_of_weak_fences, daemon.settings)
+            return await _answer_until(stop, runtime, daemon)
         finally:
             shutdown.set()  # also when the runtime fails: the front ends by this event, not by cancellation
+
+
+async def _answer_until(stop: trio.Event, runtime: Runtime, daemon: _Daemon) -> int:
+    from opcode_runtime.engine.collector import short_collections
+
+    async with short_collections():
+        _log.info("daemon_ready", url=daemon.url, data_dir=str(daemon.data_dir))
+        _greet(daemon)
+        await stop.wait()
+        _log.info("daemon_draining", drain_s=daemon.settings.drain_s)
+        return await runtime.drain()
 
 
 async def _warn_of_weak_fences(settings: Settings) -> None:
