@@ -1,17 +1,19 @@
 """Ids of new workflows: 128 bits of chance each, so that nobody guesses one.
 
 They are drawn many at a time. Asking the system for chance lets another thread have the interpreter, and while that
-one commits, the loop would wait for it at every start of a workflow.
+one commits, the loop would wait for it at every start of a workflow. A process that is forked draws its own.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 
 _ID_BYTES = 16
 _DRAWN = 256
 
 _left: list[str] = []
+os.register_at_fork(after_in_child=_left.clear)
 
 
 def new_workflow_id() -> str:
