@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import msgspec
 import pytest
+import trio
 
+from opcode_runtime import Settings, open_runtime
 from opcode_runtime.actions import Call
 from opcode_runtime.actions.http_failures import retry_after_s
 from opcode_runtime.actions.settings import HttpLimits
@@ -96,3 +99,28 @@ async def test_an_error_carries_no_more_of_a_body_than_an_error_may(
     details: dict[str, Any] = error.details or {}
     assert details["truncated"] is True
     assert len(details["body"]) == 16_384
+
+
+async def test_a_step_that_is_tried_again_waits_as_long_as_the_server_asks(
+    server: Server, tmp_path: Path
+) -> None:
+    """Its own policy says sooner, and never later than 20 ms."""
+    asked: list[float] = []
+
+    async def busy_once(request: Any, stream: Any) -> None:
+        asked.append(time.monotonic())
+        page = reply(status="503 Busy", Retry_After="1") if len(asked) == 1 else reply(b"ok")
+        await page(request, stream)
+
+    server.answers["/"] = busy_once
+    step = {
+        "id": "a",
+        "action": "http.get",
+        "params": {"url": server.url("/"), "fail_on_error_status": True},
+        "retry": {"max": 2, "backoff": "constant", "delay": "10ms", "max_delay": "20ms"},
+    }
+    with trio.fail_after(20):
+        async with open_runtime(tmp_path, settings=Settings(allow_private=True)) as runtime:
+            await runtime.define("x", {"steps": [step], "output": "${{steps.a.body}}"})
+            assert await (await runtime.run("x")).result() == "ok"
+    assert asked[1] - asked[0] >= 1.0
