@@ -102,7 +102,7 @@ class Measured:
 async def open_measured(
     data_dir: Path, settings: opcode_runtime.Settings | None = None
 ) -> AsyncIterator[Measured]:
-    """A runtime as an embedder opens it, on the real clock, over a journal whose commits are counted.
+    """A runtime as the daemon opens it, on the real clock, over a journal whose commits are counted.
 
     Raises:
         NotDurableError: the journal does not sync.
@@ -115,10 +115,13 @@ async def open_measured(
         opened.append(made)
         return made
 
-    async with opcode_runtime.open_runtime(
-        data_dir,
-        actions=[effect, pure],
-        settings=settings or opcode_runtime.Settings(pool_size=POOL_SIZE),
-        journal=journal,
-    ) as runtime:
+    async with (
+        opcode_runtime.open_runtime(
+            data_dir,
+            actions=[effect, pure],
+            settings=settings or opcode_runtime.Settings(pool_size=POOL_SIZE),
+            journal=journal,
+        ) as runtime,
+        opcode_runtime.short_collections(),
+    ):
         yield Measured(runtime, opened[0])

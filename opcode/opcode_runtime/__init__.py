@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from opcode_runtime.actions import action as action
+    from opcode_runtime.engine.collector import short_collections as short_collections
     from opcode_runtime.engine.handle import Handle as Handle
     from opcode_runtime.engine.handle import WorkflowCancelled as WorkflowCancelled
     from opcode_runtime.engine.handle import WorkflowFailed as WorkflowFailed
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "action": "opcode_runtime.actions",
+    "short_collections": "opcode_runtime.engine.collector",
     "Handle": "opcode_runtime.engine.handle",
     "WorkflowCancelled": "opcode_runtime.engine.handle",
     "WorkflowFailed": "opcode_runtime.engine.handle",
@@ -49,6 +51,7 @@ __all__ = [
     "__version__",
     "action",
     "open_runtime",
+    "short_collections",
 ]
 
 
