@@ -15,6 +15,8 @@ class StepSlots:
 
     async def acquire_on_behalf_of(self, borrower: object) -> None:
         """Wait for a slot. When the slots are closed this waits for ever: the step begins after the next start."""
+        if self.closed:
+            await trio.sleep_forever()
         await self._limiter.acquire_on_behalf_of(borrower)
         if self.closed:
             self.release_on_behalf_of(borrower)
