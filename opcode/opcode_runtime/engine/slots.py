@@ -15,12 +15,15 @@ class StepSlots:
 
     async def acquire_on_behalf_of(self, borrower: object) -> None:
         """Wait for a slot. When the slots are closed this waits for ever: the step begins after the next start."""
-        if self.closed:
-            await trio.sleep_forever()
-        await self._limiter.acquire_on_behalf_of(borrower)
-        if self.closed:
+        if not self.closed:
+            await self._limiter.acquire_on_behalf_of(borrower)
+            if not self._closed_meanwhile():
+                return
             self.release_on_behalf_of(borrower)
-            await trio.sleep_forever()
+        await trio.sleep_forever()
+
+    def _closed_meanwhile(self) -> bool:
+        return self.closed
 
     def acquire_on_behalf_of_nowait(self, borrower: object) -> None:
         """Take a slot if one is free. Raises trio.WouldBlock."""
