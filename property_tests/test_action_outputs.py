@@ -6,7 +6,6 @@ The same for http.* and fs.* stands in test_http_output.py and test_fs_output.py
 from __future__ import annotations
 
 import re
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -152,7 +151,6 @@ def test_each_of_them_can_succeed(name: str) -> None:
 PRINT = 'cat; printf %s "$SAID" >&2; test -n "$DIES" && kill -9 $$; exit "$CODE"'
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 @settings(deadline=None, max_examples=25)
 @given(
     printed=st.sampled_from(['{"a": [1, 2.5]}', "[", "NaN", "1e999", '"\\ud800"', "3\n"]) | TEXTS,

@@ -65,29 +65,44 @@ async def test_a_turn_that_is_refused_its_place_is_written_by_the_actor_itself(
     assert found.count("StepStarted") == found.count("StepCompleted") == 3
 
 
-async def test_a_message_waits_for_the_commit_of_the_turn_before_it(
-    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch, beside: list[Any]
-) -> None:
+class Held:
+    """Commits, but for those that begin a workflow, wait until `gate` is set; `reached` when one does."""
+
+    def __init__(self) -> None:
+        self.gate, self.reached = threading.Event(), threading.Event()
+
+    async def wait(self) -> None:
+        with trio.fail_after(10):
+            await trio.to_thread.run_sync(self.reached.wait)
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Held:
     """A real clock: the commit is made in the writer's thread, and takes as long as the test says."""
-    append, gate, reached = Journal.append, threading.Event(), threading.Event()
+    append, found = Journal.append, Held()
 
     def slow(self: Journal, batch: Sequence[Any]) -> Any:
         if any(isinstance(each, Append) and each.expected_seq > 2 for each in batch):
-            reached.set()
-            assert gate.wait(10)
+            found.reached.set()
+            assert found.gate.wait(10)
         return append(self, batch)
 
     monkeypatch.setattr(Journal, "append", slow)
+    return found
+
+
+async def test_a_message_waits_for_the_commit_of_the_turn_before_it(
+    tmp_path: Path, world: World, held: Held, beside: list[Any]
+) -> None:
     async with open_runtime(tmp_path, actions=world.actions()) as runtime:
         await runtime.define("t", STEPS)
         handle = await runtime.run("t")
-        with trio.fail_after(10):
-            await trio.to_thread.run_sync(reached.wait)
+        await held.wait()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(runtime.signal, handle.workflow_id, "data", {"x": 1})
             await trio.testing.wait_all_tasks_blocked(0.01)
             assert "SignalReceived" not in kinds(runtime._kit.journal, handle.workflow_id)
-            gate.set()
+            held.gate.set()
         await handle.result()
         found = kinds(runtime._kit.journal, handle.workflow_id)
     assert beside
@@ -116,29 +131,24 @@ async def test_a_fault_behind_the_commit_ends_the_actor_and_its_successor_goes_o
     assert found.count("StepCompleted") == 3
 
 
-async def test_a_runtime_that_stops_leaves_no_turn_on_its_way(
-    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+async def test_an_actor_that_stops_waits_for_what_it_has_handed_in(
+    tmp_path: Path, world: World, held: Held, beside: list[Any]
 ) -> None:
-    """The actor waits for what it has handed in, so that its successor finds it."""
-    append, gate, reached = Journal.append, threading.Event(), threading.Event()
-
-    def slow(self: Journal, batch: Sequence[Any]) -> Any:
-        if any(isinstance(each, Append) and each.expected_seq > 2 for each in batch):
-            reached.set()
-            assert gate.wait(10)
-        return append(self, batch)
-
-    monkeypatch.setattr(Journal, "append", slow)
+    """Its successor reads the journal, and would else write to a stream that grows behind its back."""
     async with open_runtime(tmp_path, actions=world.actions()) as runtime:
         await runtime.define("t", STEPS)
         handle = await runtime.run("t")
+        await held.wait()
+        ref = runtime._workflows._registry.get(handle.workflow_id)
+        assert ref is not None
+        ref.request_stop()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert not ref._ended
+        held.gate.set()
         with trio.fail_after(10):
-            await trio.to_thread.run_sync(reached.wait)
-        threading.Timer(0.05, gate.set).start()
-    gate.set()
-    monkeypatch.undo()
-    async with open_runtime(tmp_path, actions=world.actions()) as runtime:
-        with trio.fail_after(10):
-            await runtime.handle(handle.workflow_id).result()
+            assert await ref.wait_stopped() is None
+            await runtime.signal(handle.workflow_id, "data", {"x": 1})
+            await handle.result()
         found = kinds(runtime._kit.journal, handle.workflow_id)
+    assert beside
     assert found.count("StepCompleted") == 3
