@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import trio
 
-from opcode_runtime.actions.beside import beside_the_loop
+from opcode_runtime.actions.beside import BESIDE_LOOP_BYTES, beside_the_loop
 from opcode_runtime.actions.call import Call
 from opcode_runtime.actions.egress import EgressPolicy
 from opcode_runtime.actions.http_body import decode_body, read_capped
@@ -20,7 +20,6 @@ from opcode_runtime.actions.http_save import save, save_target
 from opcode_runtime.actions.http_transport import GuardedTransport
 from opcode_runtime.actions.resources import open_action_resources
 
-_BESIDE_LOOP_BYTES = 256 << 10
 _CLOSE_S = 1.0
 
 
@@ -90,7 +89,7 @@ async def _content(
     def decode() -> Any:
         return decode_body(content, content_type, truncated=truncated)
 
-    if len(content) <= _BESIDE_LOOP_BYTES:
+    if len(content) <= BESIDE_LOOP_BYTES:
         return {"body": decode(), "truncated": truncated}
     return {"body": await beside_the_loop(decode, "the body"), "truncated": truncated}
 

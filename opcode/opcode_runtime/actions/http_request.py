@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 
-from opcode_runtime.actions.beside import beside_the_loop
+from opcode_runtime.actions.beside import BESIDE_LOOP_BYTES, beside_the_loop
 from opcode_runtime.actions.call import Call
 from opcode_runtime.actions.http_body import encode_body
 from opcode_runtime.actions.http_failures import BROKEN, broken
@@ -40,7 +40,6 @@ REDIRECTS = 10
 """Followed when a step does not say how many."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-_BESIDE_LOOP_BYTES = 256 << 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -134,7 +133,7 @@ def _too_many(url: httpx2.URL, redirects_max: int, limits: HttpLimits) -> Opcode
 
 
 async def _redirected(now: Exchange, status: int, location: str) -> Exchange:
-    if now.secrets and now.body is not None and len(now.body) > _BESIDE_LOOP_BYTES:
+    if now.secrets and now.body is not None and len(now.body) > BESIDE_LOOP_BYTES:
         return await beside_the_loop(lambda: redirected(now, status, location), "the redirect")
     return redirected(now, status, location)
 

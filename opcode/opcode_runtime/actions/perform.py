@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
 from typing import Any
 
 import trio
 
+from opcode_runtime.actions.beside import BESIDE_LOOP_BYTES, in_thread
 from opcode_runtime.actions.call import Call
 from opcode_runtime.actions.params import own_timeout_s, read_params
 from opcode_runtime.actions.registry import Action
@@ -20,9 +20,6 @@ from opcode_runtime.model.durations import format_duration
 from opcode_runtime.model.errors import ErrorCode, ErrorInfo, OpcodeError
 from opcode_runtime.model.json_size import is_larger
 from opcode_runtime.model.outcome import Completed, Failed, Outcome
-
-BESIDE_LOOP_BYTES = 256 << 10
-"""Parameters of a pure action, and outputs, that are handled in a thread from this size on."""
 
 _DEPTH_MAX = 128
 
@@ -52,20 +49,13 @@ async def perform(action: Action, params: Any, call: Call) -> Outcome:
 async def _output(action: Action, params: dict[str, Any], call: Call) -> Any:
     """What the action gives, checked; work that grows with large values is done beside the loop."""
     if action.in_place and is_larger(params, BESIDE_LOOP_BYTES):
-        return await _beside_the_loop(lambda: _checked_output(action.fn(params, call)))
+        return await in_thread(lambda: _checked_output(action.fn(params, call)))
     output = action.fn(params, call)
     if action.is_async or inspect.isawaitable(output):
         output = await output
     if is_larger(output, BESIDE_LOOP_BYTES):
-        return await _beside_the_loop(lambda: _checked_output(output))
+        return await in_thread(lambda: _checked_output(output))
     return _checked_output(output)
-
-
-async def _beside_the_loop(work: Callable[[], Any]) -> Any:
-    """Do pure work in a thread; a virtual clock does not wait for one, and under it the work is done in line."""
-    if type(trio.lowlevel.current_clock()).__name__ != "SystemClock":
-        return work()
-    return await trio.to_thread.run_sync(work)
 
 
 def perform_in_place(action: Action, params: Any, call: Call) -> Outcome:

@@ -7,6 +7,7 @@ Rule 2: no outcome leaves here that holds a value of the vault.
 from __future__ import annotations
 
 from opcode_runtime.actions import Action, Call
+from opcode_runtime.actions.beside import BESIDE_LOOP_BYTES
 from opcode_runtime.engine.breakers import perform_guarded
 from opcode_runtime.engine.kit import Kit
 from opcode_runtime.engine.recovery import read_off_loop
@@ -16,9 +17,6 @@ from opcode_runtime.model.errors import OpcodeError
 from opcode_runtime.model.json_size import is_larger
 from opcode_runtime.model.outcome import Completed, Failed, Outcome
 from opcode_runtime.model.state import StepState
-
-BESIDE_LOOP_BYTES = 256 << 10
-"""Outputs that are looked through in a thread from this size on."""
 
 
 async def perform_with_secrets(
