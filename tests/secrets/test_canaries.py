@@ -6,12 +6,15 @@ One thousand outcomes as a rule, ten thousand where `OPCODE_CI` is `full`.
 from __future__ import annotations
 
 import json
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+import structlog
 
 import opcode_runtime
 from opcode_runtime import open_runtime
@@ -63,7 +66,18 @@ def _written(outcome: Outcome) -> bytes:
     return f"{outcome!r}\n{json.dumps(value, ensure_ascii=False)}\n".encode()
 
 
-@pytest.mark.usefixtures("unlocked")
+@pytest.fixture
+def logs_put_back() -> Iterator[None]:
+    """How others log is as before when the test is over."""
+    root, before = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.configure(**before)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("unlocked", "logs_put_back")
 async def test_no_secret_bytes_in_journal_answers_and_logs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +86,7 @@ async def test_no_secret_bytes_in_journal_answers_and_logs(
     vault_in(tmp_path / "data", **secrets)
     planted: list[Any] = []
     configure_logs(opcode_runtime.Settings(log_format="json", log_level="debug"), token=None)
+    structlog.configure(cache_logger_on_first_use=False)  # else a logger keeps all this for good
     log = opcode_runtime.engine.opening._log
 
     @opcode_runtime.action("test.leak", kind="effectful")
